@@ -1,0 +1,169 @@
+"""Data too large for the device's memory, streamed through Grain and prefetched."""
+
+import collections
+import dataclasses
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jax
+import numpy as np
+
+from jaxdl import errors
+from jaxdl.data import batches, permutation
+
+PREFETCH = 2  # chunks held ready beside the one that runs
+
+
+def shuffled(arrays: Any, batch_size: int, *, threads: int = 2) -> "Stream":
+    """Batches gathered on the host from arrays on disk (np.memmap), in the order of
+    `batches.shuffled`: bitwise the batches that the same data in memory would give.
+    """
+    in_memory = batches.shuffled(arrays, batch_size)
+
+    def make(seed: int) -> Any:
+        import grain
+
+        words = batches.order_key(seed)
+        order = jax.jit(permutation.draw, static_argnums=(3, 4), backend="cpu")
+
+        def gather(step: int) -> Any:
+            epoch, offset = divmod(step * batch_size, in_memory.size)
+            place = np.uint32(epoch), np.uint32(offset)
+            indices = np.asarray(order(words, *place, batch_size, in_memory.size))
+            return jax.tree.map(lambda x: x[indices], arrays)
+
+        options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=2 * threads)
+        return grain.MapDataset.range(2**31 - 1).map(gather).to_iter_dataset(options)
+
+    return Stream(make, batch_size, in_memory.size)
+
+
+def grain(make: Callable[[int], Any], batch_size: int, *, size: int | None = None) -> "Stream":
+    """Any Grain dataset: `make(seed)` returns a MapDataset or IterDataset of whole batches.
+
+    It must not end before the run does (`.repeat()`); its elements are pytrees of arrays whose
+    leading axis is `batch_size`. size: examples in an epoch, where known.
+    """
+    return Stream(make, batch_size, size)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Stream:
+    """Batches from a Grain iterator, whose state is saved with the checkpoint."""
+
+    make: Callable[[int], Any]
+    batch_size: int
+    size: int | None
+
+    def open(self, seed: int) -> "_StreamFeed":
+        """A feed for the run of this seed."""
+        return _StreamFeed(iter(self.make(seed)), self.batch_size)
+
+    def select(self, data: batches.Data, i: Any) -> Any:
+        """The batch of the chunk's i-th step."""
+        return jax.tree.map(lambda x: x[i], data)
+
+
+def once(make: Callable[[], Any], *, size: int | None = None) -> "StreamOnce":
+    """One pass over a finite Grain dataset of whole batches, the last of which may be smaller."""
+    return StreamOnce(make, size)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class StreamOnce:
+    """Test data read from the beginning at each evaluation."""
+
+    make: Callable[[], Any]
+    size: int | None
+
+    def once(self) -> Iterator[tuple[batches.Select, batches.Data]]:
+        """One pass; batches of one shape share one program."""
+        for batch in self.make():
+            yield _whole, jax.device_put(batch)
+
+
+def _whole(data: batches.Data, i: Any) -> Any:
+    return data
+
+
+class _StreamFeed:
+    """Reads ahead on a thread; its state is that of the last batch handed out, not of the
+    reader.
+    """
+
+    def __init__(self, iterator: Any, batch_size: int) -> None:
+        self.iterator = iterator
+        self.batch_size = batch_size
+        self.ready: collections.deque[tuple[Any, Any]] = collections.deque()
+        self.wanted = 0
+        self.change = threading.Condition()
+        self.failure: BaseException | None = None
+        self.thread: threading.Thread | None = None
+        self.standing = iterator.get_state()
+
+    def take(self, step: int, count: int) -> batches.Data:
+        with self.change:
+            self.wanted = max(self.wanted, (1 + PREFETCH) * count)
+            self._start()
+            self.change.notify_all()
+            self.change.wait_for(lambda: len(self.ready) >= count or self.failure is not None)
+            if len(self.ready) < count:
+                raise self.failure or RuntimeError("The stream's reader stopped.")
+            taken = [self.ready.popleft() for _ in range(count)]
+            self.change.notify_all()
+        self.standing = taken[-1][1]
+        return jax.device_put(jax.tree.map(lambda *x: np.stack(x), *[batch for batch, _ in taken]))
+
+    def state(self) -> Any:
+        return self.standing
+
+    def restore(self, state: Any) -> None:
+        self.close()
+        self.iterator.set_state(state)
+        self.standing = state
+
+    def close(self) -> None:
+        with self.change:
+            self.wanted = 0
+            self.change.notify_all()
+        if self.thread is not None:
+            self.thread.join()
+        self.thread = None
+        self.ready.clear()
+
+    def _start(self) -> None:
+        if self.thread is None:
+            self.thread = threading.Thread(target=self._read, daemon=True)
+            self.thread.start()
+
+    def _read(self) -> None:
+        while True:
+            with self.change:
+                self.change.wait_for(lambda: len(self.ready) < self.wanted or not self.wanted)
+                if not self.wanted:
+                    return
+            try:
+                batch = next(self.iterator)
+                self._check(batch)
+                item = batch, self.iterator.get_state()
+            except StopIteration:
+                item = errors.InputError(
+                    "The training stream must not end before the run does; add .repeat() to it."
+                )
+            except Exception as error:
+                item = error
+            with self.change:
+                if isinstance(item, BaseException):
+                    self.failure = item
+                    self.change.notify_all()
+                    return
+                self.ready.append(item)
+                self.change.notify_all()
+
+    def _check(self, batch: Any) -> None:
+        sizes = {len(x) for x in jax.tree.leaves(batch)}
+        if sizes != {self.batch_size}:
+            raise errors.InputError(
+                f"A streamed batch must have {self.batch_size} examples, got {sorted(sizes)}."
+            )

@@ -1,0 +1,26 @@
+"""What a user can do something about: shown as its one to three lines, without a traceback.
+
+Every other exception is a fault of the program and keeps its traceback.
+"""
+
+
+class UserError(Exception):
+    """The message is all a user needs: the thing, the rule, the value and the remedy."""
+
+    exit_code = 2
+
+
+class InputError(UserError, ValueError):
+    """An argument, a file or an experiment breaks a rule; nothing has been written."""
+
+
+class StorageError(UserError, OSError):
+    """A folder cannot be written (permissions, a full disk); what was written before is safe."""
+
+    exit_code = 4
+
+
+class NonFiniteError(UserError, ArithmeticError):
+    """Training produced a NaN or an infinity; the last good checkpoint stays."""
+
+    exit_code = 3

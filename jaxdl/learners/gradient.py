@@ -1,0 +1,174 @@
+"""Learning by the gradient of a loss (back-propagation: Rumelhart, Hinton and Williams, 1986)."""
+
+import re
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from jaxdl import errors, learner, metrics
+
+Loss = Callable[[Any, Any], learner.Metrics]  # (outputs, batch) -> metrics with a Mean "loss"
+
+
+class State(NamedTuple):
+    """What a gradient learner carries from step to step."""
+
+    params: Any
+    statistics: dict[str, Any]  # the model's other collections, such as batch statistics
+    optimizer: Any
+    average: Any  # exponential moving average of the parameters, or None
+
+
+def supervised(
+    model: Any,
+    loss: Loss,
+    optimizer: optax.GradientTransformation,
+    *,
+    scores: Loss | None = None,
+    clip: float | None = None,
+    microbatches: int = 1,
+    average: float | None = None,
+    freeze: Sequence[str] = (),
+) -> learner.Learner:
+    """A learner that maps `batch["input"]` to outputs and follows the gradient of `loss`.
+
+    model: a Linen module called as `model(input, train=...)`, or anything with its init and apply.
+    loss: (outputs, batch) -> metrics; the mean of its "loss" is minimised.
+    scores: further metrics of an evaluation, with the signature of a loss.
+    clip: the largest global norm of a gradient; larger ones are scaled down (Pascanu et al. 2013).
+    microbatches: the batch is cut into so many parts, run one after another, and their gradients
+        added: the same step for a fraction of the memory. Batch statistics see each part in turn.
+    average: decay of a moving average of the parameters, in [0, 1), used by evaluation and predict.
+    freeze: regular expressions; parameters whose path ("conv1/kernel") one of them finds stay as
+        they were initialised, get no gradient and no optimizer state.
+    """
+    if microbatches < 1:
+        raise errors.InputError(f"microbatches must be at least 1, got {microbatches}.")
+    if isinstance(average, float) and not 0 <= average < 1:
+        raise errors.InputError(f"average must be a decay in [0, 1), got {average}.")
+    if isinstance(clip, float | int) and clip <= 0:
+        raise errors.InputError(f"clip must be positive, got {clip}.")
+    if clip is not None:
+        optimizer = optax.chain(optax.clip_by_global_norm(clip), optimizer)
+    if freeze:
+        optimizer = optax.multi_transform(
+            {"learn": optimizer, "stay": optax.set_to_zero()},
+            lambda params: _labels(params, freeze),
+        )
+
+    def init(key: learner.Key, batch: learner.Batch) -> State:
+        param_key, dropout_key = jax.random.split(key)
+        keys = {"params": param_key, "dropout": dropout_key}
+        statistics = dict(model.init(keys, batch["input"], train=False))
+        params = statistics.pop("params")
+        moments = optimizer.init(params)
+        return State(params, statistics, moments, None if average is None else params)
+
+    def objective(params: Any, statistics: Any, batch: learner.Batch, key: learner.Key) -> Any:
+        outputs, statistics = model.apply(
+            {"params": _held(params, freeze), **statistics},
+            batch["input"],
+            train=True,
+            rngs={"dropout": key},
+            mutable=list(statistics),
+        )
+        measured = loss(outputs, batch)
+        return measured["loss"].total, (dict(statistics), measured)
+
+    def step(state: State, batch: learner.Batch, key: learner.Key) -> tuple[State, learner.Metrics]:
+        gradient = jax.grad(objective, has_aux=True)
+        total, (statistics, measured) = _accumulated(gradient, state, batch, key, microbatches)
+        mean = jax.tree.map(lambda g: g / measured["loss"].count.astype(g.dtype), total)
+        updates, moments = optimizer.update(mean, state.optimizer, state.params)
+        params = optax.apply_updates(state.params, updates)
+        moving = None
+        if average is not None:
+            moving = optax.incremental_update(params, state.average, 1 - average)
+        return State(params, statistics, moments, moving), measured | _observed(
+            mean, moments, clip is not None
+        )
+
+    def evaluate(state: State, batch: learner.Batch, key: learner.Key) -> learner.Metrics:
+        outputs = predict(state, batch)
+        return loss(outputs, batch) | (scores(outputs, batch) if scores else {})
+
+    def predict(state: State, batch: learner.Batch) -> Any:
+        params = state.params if average is None else state.average
+        return model.apply({"params": params, **state.statistics}, batch["input"], train=False)
+
+    return learner.Learner(init, step, evaluate, predict)
+
+
+def _accumulated(
+    gradient: Callable[..., Any], state: State, batch: Any, key: Any, parts: int
+) -> tuple[Any, tuple[dict[str, Any], learner.Metrics]]:
+    """The gradient of the batch's total loss, its parts run one after another and added up."""
+    if parts == 1:
+        return gradient(state.params, state.statistics, batch, key)
+    size = len(jax.tree.leaves(batch)[0])
+    if size % parts:
+        raise errors.InputError(f"microbatches must divide the batch size {size}, got {parts}.")
+
+    def one(carry: Any, part: Any) -> tuple[Any, None]:
+        i, piece = part
+        total, (statistics, measured) = gradient(
+            state.params, carry[1], piece, jax.random.fold_in(key, i)
+        )
+        return (
+            jax.tree.map(jnp.add, carry[0], total),
+            statistics,
+            metrics.merge(carry[2], measured),
+        ), None
+
+    pieces = jax.tree.map(lambda x: x.reshape(parts, size // parts, *x.shape[1:]), batch)
+    piece = jax.tree.map(lambda x: x[0], pieces)
+    shapes = jax.eval_shape(gradient, state.params, state.statistics, piece, key)
+    zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), (shapes[0], shapes[1][1]))
+    start = (zeros[0], state.statistics, zeros[1])
+    (total, statistics, measured), _ = jax.lax.scan(one, start, (jnp.arange(parts), pieces))
+    return total, (statistics, measured)
+
+
+def _observed(gradient: Any, moments: Any, with_norm: bool) -> learner.Metrics:
+    """What a user watches beside the loss: the gradient's norm before clipping, the learning rate
+    where the optimizer carries it (`optax.inject_hyperparams`).
+    """
+    observed = {}
+    if with_norm:
+        observed["gradient_norm"] = metrics.Mean.of(optax.global_norm(gradient))
+    rate = optax.tree_utils.tree_get(moments, "learning_rate")
+    if rate is not None:
+        observed["learning_rate"] = metrics.Mean.of(rate)
+    return observed
+
+
+def _path(keys: Any) -> str:
+    return jax.tree_util.keystr(keys, simple=True, separator="/")
+
+
+def _labels(params: Any, freeze: Sequence[str]) -> Any:
+    """ "stay" for the parameters that one of the patterns finds, "learn" for the others."""
+    paths = [_path(keys) for keys, _ in jax.tree_util.tree_leaves_with_path(params)]
+    for pattern in freeze:
+        if not any(re.search(pattern, path) for path in paths):
+            raise errors.InputError(
+                f"A pattern of freeze must find a parameter, got {pattern!r}; "
+                f"the parameters are {', '.join(paths)}."
+            )
+
+    def label(keys: Any, _: Any) -> str:
+        return "stay" if any(re.search(pattern, _path(keys)) for pattern in freeze) else "learn"
+
+    return jax.tree_util.tree_map_with_path(label, params)
+
+
+def _held(params: Any, freeze: Sequence[str]) -> Any:
+    """The parameters with those that stay cut off from differentiation."""
+    if not freeze:
+        return params
+    cut = jax.lax.stop_gradient
+    labels = _labels(params, freeze)
+    return jax.tree.map(lambda x, label: cut(x) if label == "stay" else x, params, labels)

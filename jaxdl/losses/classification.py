@@ -1,0 +1,64 @@
+"""Losses over classes: cross-entropy of logits against integer targets.
+
+A loss is a function `(outputs, batch) -> metrics` whose metrics hold a `Mean` called "loss";
+learners differentiate its total and divide by its count, so microbatches and devices add up
+exactly.
+"""
+
+import math
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+from jaxdl import metrics
+
+
+def cross_entropy(logits: Float[Array, "*b k"], batch: dict[str, Any]) -> dict[str, Any]:
+    """Cross-entropy in nats and accuracy; `batch["target"]` holds integers in [0, k), shape (*b).
+
+    A prediction counts as right where the target's logit is strictly the largest.
+    """
+    losses, right = _log_loss(logits, batch["target"])
+    return {"loss": metrics.Mean.of(losses), "accuracy": metrics.Mean.of(right)}
+
+
+def next_token(logits: Float[Array, "b n v"], batch: dict[str, Any]) -> dict[str, Any]:
+    """Cross-entropy of the next token: in nats ("loss"), in bits ("bits"), and accuracy."""
+    losses, right = _log_loss(logits, batch["target"])
+    loss = metrics.Mean.of(losses)
+    bits = metrics.Mean(loss.total / math.log(2), loss.count)
+    return {"loss": loss, "bits": bits, "accuracy": metrics.Mean.of(right)}
+
+
+def binary_scores(logits: Float[Array, "b 2"], batch: dict[str, Any]) -> dict[str, Any]:
+    """What a two-class test is judged by: AUROC, AUPRC, calibration error, and the confusion."""
+    probability = jax.nn.softmax(logits.astype(jnp.float32))[:, 1]
+    return {
+        "scores": metrics.ScoreHistogram.of(probability, batch["target"]),
+        "confusion": confusion(logits, batch)["confusion"],
+    }
+
+
+def confusion(logits: Float[Array, "b k"], batch: dict[str, Any]) -> dict[str, Any]:
+    """The confusion matrix of the most likely class against the target."""
+    predicted = jnp.argmax(logits, axis=-1)
+    return {"confusion": metrics.Confusion.of(predicted, batch["target"], logits.shape[-1])}
+
+
+def _log_loss(
+    logits: Float[Array, "*b k"], target: Int[Array, "*b"]
+) -> tuple[Float[Array, "*b"], Float[Array, "*b"]]:
+    """Minus the log-probability of the target, and 1 where it is the most likely class.
+
+    Comparing with an iota instead of gathering keeps the gradient free of scatters, and counting
+    the logits not below the target's is one cheap reduction where argmax is a slow one on CPU.
+    """
+    logits = logits.astype(jnp.float32)
+    classes = jax.lax.broadcasted_iota(target.dtype, logits.shape, logits.ndim - 1)
+    picked = jnp.where(classes == target[..., None], logits, 0).sum(-1)
+    losses = jax.nn.logsumexp(logits, axis=-1) - picked
+    fixed = jax.lax.stop_gradient(logits)
+    rank = (fixed >= jax.lax.stop_gradient(picked)[..., None]).sum(-1)
+    return losses, (rank == 1).astype(jnp.float32)

@@ -1,0 +1,15 @@
+"""Two simulated CPU devices, strict ranks, and a compilation cache shared by all tests."""
+
+import os
+import pathlib
+import tempfile
+
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+os.environ.setdefault("JAX_NUM_CPU_DEVICES", "2")
+os.environ.setdefault("JAX_NUMPY_RANK_PROMOTION", "raise")
+# Compiled programs are shared between tests and test runs: compiling is most of their time.
+CACHE = pathlib.Path(tempfile.gettempdir()) / "jaxdl-tests-compilation-cache"
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(CACHE))
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
+
+import jaxdl  # noqa: E402, F401 - sets the flags JAX needs, before JAX is imported
