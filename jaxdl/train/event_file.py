@@ -15,7 +15,6 @@ import socket
 import struct
 import time
 from collections.abc import Iterator
-from typing import NoReturn
 
 import crc32c  # native: TensorBoard's own is pure Python, 0.28 s for each megabyte
 from tensorboard.compat.proto import event_pb2
@@ -179,12 +178,8 @@ def _storage(folder: pathlib.Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        _refuse(folder, error)
-
-
-def _refuse(folder: pathlib.Path, error: OSError) -> NoReturn:
-    reason = error.strerror or str(error)
-    raise errors.StorageError(
-        f"TensorBoard's event file must be writable in {folder}, got: {reason}. "
-        "Free space there or choose another folder; what was flushed before is safe."
-    ) from error
+        reason = error.strerror or str(error)
+        raise errors.StorageError(
+            f"TensorBoard's event file must be writable in {folder}, got: {reason}. "
+            "Free space there or choose another folder; what was flushed before is safe."
+        ) from error
