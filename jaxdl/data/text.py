@@ -27,7 +27,7 @@ VOCABULARY = 256
 # Of the standard library: tests, what others installed, generated tables, and what distributions
 # package apart, so that the corpus is nearly the same on all of them.
 LEFT_OUT = {"test", "tests", "idle_test", "site-packages", "dist-packages", "__pycache__"}
-LEFT_OUT |= {"encodings", "pydoc_data", "lib-dynload"}
+LEFT_OUT |= {"encodings", "pydoc_data", "entities.py"}
 LEFT_OUT |= {"distutils", "ensurepip", "idlelib", "lib2to3", "tkinter", "turtledemo"}
 LEFT_OUT_STARTS = ("_sysconfigdata", "sitecustomize", "usercustomize", "config-")
 
@@ -131,7 +131,7 @@ def _checked(corpus: Corpus, where: str, least: int, remedy: str) -> Corpus:
     for name, part in (("training", corpus.train), ("test", corpus.test)):
         if len(part) < max(1, least):
             raise errors.InputError(
-                f"The {name} part of {where} must hold at least {max(1, least)} bytes, "
+                f"The {name} part of {where} must be {max(1, least)} bytes or longer, "
                 f"got {len(part)}. {remedy}, or raise the limit."
             )
     return corpus
