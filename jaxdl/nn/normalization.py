@@ -1,0 +1,24 @@
+"""Normalisation layers as fields of a model: any Linen norm, batch norm told whether it trains."""
+
+from collections.abc import Callable
+from typing import Any
+
+import flax.linen as nn
+from jaxtyping import Array, Float
+
+# A class or partial that makes the layer: nn.LayerNorm, functools.partial(nn.GroupNorm, 8), ...
+Norm = Callable[..., Any]
+
+
+def normalize(
+    norm: Norm, x: Float[Array, "*b d"], train: bool, **fields: Any
+) -> Float[Array, "*b d"]:
+    """Make `norm(**fields)` inside the calling module and apply it to x.
+
+    Batch norm uses and updates its running statistics by `train`, unless the maker has fixed that
+    (`functools.partial(nn.BatchNorm, use_running_average=True)` freezes them).
+    """
+    layer = norm(**fields)
+    if isinstance(layer, nn.BatchNorm) and layer.use_running_average is None:
+        return layer(x, use_running_average=not train)
+    return layer(x)
