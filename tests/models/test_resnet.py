@@ -1,4 +1,4 @@
-"""Residual networks: PyTorch's blocks (fixtures/make_convolution.py), published parameter counts."""
+"""Residual networks: PyTorch's blocks (fixtures/make_convolution.py), published sizes."""
 
 import functools
 import pathlib
