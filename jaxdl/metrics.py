@@ -7,6 +7,7 @@ mean average precision): the host concatenates its arrays.
 """
 
 import dataclasses
+import operator
 from collections.abc import Callable
 from typing import Any
 
@@ -158,7 +159,7 @@ def _merge_one(a: Any, b: Any) -> Any:
             lambda x, y: np.concatenate([np.asarray(x), np.asarray(y)]), a.arrays, b.arrays
         )
         return dataclasses.replace(a, arrays=joined)
-    return jax.tree.map(jnp.add, a, b)
+    return jax.tree.map(operator.add, a, b)
 
 
 def values(metrics: dict[str, Any]) -> dict[str, float]:

@@ -24,6 +24,10 @@ Select = Callable[[Data, Any], Any]  # (data, i) -> the batch of the chunk's i-t
 class Feed(Protocol):
     """An opened source of training batches."""
 
+    def first(self) -> Data:
+        """The data of a chunk of the very first step, without moving the feed."""
+        ...
+
     def take(self, step: int, count: int) -> Data:
         """The data of steps `step` to `step + count - 1`; a stream must be taken in order."""
         ...
@@ -144,10 +148,32 @@ def order_key(seed: int) -> np.ndarray:
     return np.asarray(jax.random.key_data(jax.random.fold_in(jax.random.key(seed), 1)))
 
 
+class Nothing:
+    """The feed of a learner that makes its own experience."""
+
+    def first(self) -> None:
+        """No data."""
+
+    def take(self, step: int, count: int) -> None:
+        """No data."""
+
+    def state(self) -> None:
+        """Nothing to remember."""
+
+    def restore(self, state: None) -> None:
+        """Nothing to restore."""
+
+    def close(self) -> None:
+        """Nothing to release."""
+
+
 class _ShuffledFeed:
     def __init__(self, source: Shuffled, words: np.ndarray) -> None:
         self.source = source
         self.arrays, self.words = jax.device_put((source.arrays, words))
+
+    def first(self) -> Data:
+        return self.take(0, 1)
 
     def take(self, step: int, count: int) -> Data:
         # Python's integers do not overflow; 32-bit ones on the device would.

@@ -58,7 +58,7 @@ class Stream:
 
     def open(self, seed: int) -> "_StreamFeed":
         """A feed for the run of this seed."""
-        return _StreamFeed(iter(self.make(seed)), self.batch_size)
+        return _StreamFeed(lambda: iter(self.make(seed)), self.batch_size)
 
     def select(self, data: batches.Data, i: Any) -> Any:
         """The batch of the chunk's i-th step."""
@@ -92,15 +92,21 @@ class _StreamFeed:
     reader.
     """
 
-    def __init__(self, iterator: Any, batch_size: int) -> None:
-        self.iterator = iterator
+    def __init__(self, begin: Callable[[], Any], batch_size: int) -> None:
+        self.begin = begin
+        self.iterator = begin()
         self.batch_size = batch_size
         self.ready: collections.deque[tuple[Any, Any]] = collections.deque()
         self.wanted = 0
         self.change = threading.Condition()
         self.failure: BaseException | None = None
         self.thread: threading.Thread | None = None
-        self.standing = iterator.get_state()
+        self.standing = self.iterator.get_state()
+
+    def first(self) -> batches.Data:
+        batch = next(self.begin())
+        self._check(batch)
+        return jax.device_put(jax.tree.map(lambda x: np.asarray(x)[None], batch))
 
     def take(self, step: int, count: int) -> batches.Data:
         with self.change:

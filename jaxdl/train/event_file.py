@@ -183,3 +183,16 @@ def _storage(folder: pathlib.Path) -> Iterator[None]:
             f"TensorBoard's event file must be writable in {folder}, got: {reason}. "
             "Free space there or choose another folder; what was flushed before is safe."
         ) from error
+
+
+def scalars(folder: pathlib.Path, last: int) -> dict[str, list[tuple[int, float]]]:
+    """Tag -> (step, value) of all scalars up to step `last`, in the order they were written."""
+    curves: dict[str, list[tuple[int, float]]] = {}
+    for path in sorted(folder.glob(f"{PREFIX}*{SUFFIX}")):
+        for event, _ in read(path.read_bytes()):
+            if event.step > last:
+                continue
+            for value in event.summary.value:
+                if value.HasField("simple_value"):
+                    curves.setdefault(value.tag, []).append((event.step, value.simple_value))
+    return curves

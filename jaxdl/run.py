@@ -1,0 +1,149 @@
+"""What an experiment returns: one frozen description of a run, checked as it is made."""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
+
+from jaxdl import errors, learner, summary
+from jaxdl.data import batches
+
+Shown = summary.Image | summary.Histogram | summary.Text | float
+Strategy = Literal["auto", "unrolled", "rolled", "single"]
+
+
+@dataclasses.dataclass(frozen=True)
+class AtLeast:
+    """A score to reach, of a metric where more is better: AtLeast("test/accuracy", 0.98)."""
+
+    tag: str
+    value: float
+    highest = True
+
+    def met(self, value: float) -> bool:
+        """Whether a value of the metric reaches the score; NaN never does."""
+        return value >= self.value
+
+
+@dataclasses.dataclass(frozen=True)
+class AtMost:
+    """A score to reach, of a metric where less is better: AtMost("test/loss", 0.1)."""
+
+    tag: str
+    value: float
+    highest = False
+
+    def met(self, value: float) -> bool:
+        """Whether a value of the metric reaches the score; NaN never does."""
+        return value <= self.value
+
+
+@dataclasses.dataclass(frozen=True)
+class Highest:
+    """The best evaluation is the one with the highest value of this metric."""
+
+    tag: str
+    highest = True
+
+
+@dataclasses.dataclass(frozen=True)
+class Lowest:
+    """The best evaluation is the one with the lowest value of this metric."""
+
+    tag: str
+    highest = False
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Run:
+    """A training run as a pure function of a key: what learns, from what, for how long.
+
+    learner: the three pure functions, see jaxdl/learner.py.
+    train: a source of batches (jaxdl/data/batches.py, streams.py); None for a learner that makes
+        its own experience.
+    tests: name -> data for evaluation; its metrics are logged as "name/metric".
+    steps: how many steps to learn for.
+    log_every, eval_every, save_every: steps between events; None chooses from `steps`: about 50
+        points on the training curves (at least every 100 steps), about 10 evaluations, a
+        checkpoint with each evaluation.
+    keep: how many of the latest checkpoints stay; the best one stays too.
+    monitor: which evaluation is the best, Highest("test/accuracy") or Lowest("test/loss"); None
+        takes the metric of `expect`, else the loss of the first test.
+    patience: stop after so many evaluations without a better one; None never does.
+    summaries: tag -> function (state, key) -> Image, Histogram, Text or float, shown at evaluation.
+    expect: the score this run is to reach, for the README's table and tools/scores.py.
+    strategy: how steps run on the device, see jaxdl/train/program.py.
+    chunk: the most steps in one dispatch; None chooses by the cost of a step.
+    """
+
+    learner: learner.Learner
+    train: batches.Source | None
+    steps: int
+    tests: Mapping[str, batches.Pass] = dataclasses.field(default_factory=dict)
+    log_every: int | None = None
+    eval_every: int | None = None
+    save_every: int | None = None
+    keep: int = 2
+    monitor: Highest | Lowest | None = None
+    patience: int | None = None
+    summaries: Mapping[str, Callable[[Any, Any], Shown]] = dataclasses.field(default_factory=dict)
+    expect: AtLeast | AtMost | None = None
+    strategy: Strategy = "auto"
+    chunk: int | None = None
+
+    def __post_init__(self) -> None:
+        self._check_kinds()
+        for name in ("steps", "log_every", "eval_every", "save_every", "keep", "patience", "chunk"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise errors.InputError(f"Run.{name} must be at least 1, got {value}.")
+        if self.strategy not in ("auto", "unrolled", "rolled", "single"):
+            raise errors.InputError(
+                f"Run.strategy must be auto, unrolled, rolled or single, got {self.strategy!r}."
+            )
+        self._fill_intervals()
+        if self.monitor is None and self.expect is not None:
+            kind = Highest if self.expect.highest else Lowest
+            object.__setattr__(self, "monitor", kind(self.expect.tag))
+        elif self.monitor is None and self.tests:
+            object.__setattr__(self, "monitor", Lowest(f"{next(iter(self.tests))}/loss"))
+        self._check_monitor()
+
+    def _check_kinds(self) -> None:
+        if not isinstance(self.learner, learner.Learner):
+            raise errors.InputError(
+                "Run.learner must be a jaxdl.learner.Learner, "
+                f"got {type(self.learner).__name__}; functions in jaxdl/learners/ return one."
+            )
+        if self.train is not None and not hasattr(self.train, "open"):
+            raise errors.InputError(
+                "Run.train must be a source such as batches.shuffled(data, batch_size), "
+                f"got {type(self.train).__name__}."
+            )
+        for name, test in self.tests.items():
+            if not hasattr(test, "once"):
+                raise errors.InputError(
+                    f"Run.tests[{name!r}] must be a pass such as batches.once(data, batch_size), "
+                    f"got {type(test).__name__}."
+                )
+            if name in ("train", "speed"):
+                raise errors.InputError(f"A test must not be called {name!r}, a name in use.")
+
+    def _fill_intervals(self) -> None:
+        log = self.log_every or min(100, max(1, self.steps // 50))
+        evaluate = self.eval_every or log * max(1, self.steps // (10 * log))
+        object.__setattr__(self, "log_every", log)
+        object.__setattr__(self, "eval_every", evaluate)
+        object.__setattr__(self, "save_every", self.save_every or evaluate)
+
+    def _check_monitor(self) -> None:
+        if self.patience is not None and self.monitor is None:
+            raise errors.InputError("Run.patience must come with a monitor or a test to watch.")
+        if self.monitor is None:
+            return
+        test = self.monitor.tag.split("/")[0]
+        if test not in self.tests:
+            names = ", ".join(self.tests) or "none"
+            raise errors.InputError(
+                "The monitored metric must be one of a test "
+                f"(tests: {names}), got {self.monitor.tag!r}."
+            )

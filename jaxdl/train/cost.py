@@ -1,0 +1,55 @@
+"""What a program costs, counted on its jaxpr: multiplications, equations, and whether it convolves.
+
+XLA's own estimate counts the body of a loop once; this one knows how often a scan runs.
+"""
+
+import math
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import jax.extend.core
+
+
+class Cost(NamedTuple):
+    """flops: floating-point operations of products and convolutions, loops counted as they run.
+
+    operations: equations run, loops counted likewise: what fixed cost each kernel has is paid so
+    often. A loop of unknown length counts as one turn.
+    """
+
+    flops: float
+    operations: float
+    convolves: bool
+
+
+def of(jaxpr: Any) -> Cost:
+    """The cost of running a (closed) jaxpr once."""
+    flops, operations, convolves = 0.0, 0.0, False
+    for equation in getattr(jaxpr, "jaxpr", jaxpr).eqns:
+        turns = equation.params["length"] if equation.primitive.name == "scan" else 1
+        inner = [of(part) for part in _inner(equation)]
+        flops += turns * sum(cost.flops for cost in inner) + _flops(equation)
+        operations += turns * sum(cost.operations for cost in inner) if inner else 1
+        convolves |= any(cost.convolves for cost in inner)
+        convolves |= equation.primitive.name == "conv_general_dilated"
+    return Cost(flops, operations, convolves)
+
+
+def _inner(equation: Any) -> Iterator[Any]:
+    for value in equation.params.values():
+        for part in value if isinstance(value, tuple | list) else (value,):
+            if isinstance(part, jax.extend.core.ClosedJaxpr | jax.extend.core.Jaxpr):
+                yield part
+
+
+def _flops(equation: Any) -> float:
+    """Two for each multiply and add of a product or a convolution."""
+    if equation.primitive.name == "dot_general":
+        (contracted, _), _ = equation.params["dimension_numbers"]
+        left = equation.invars[0].aval.shape
+        return 2.0 * equation.outvars[0].aval.size * math.prod(left[axis] for axis in contracted)
+    if equation.primitive.name == "conv_general_dilated":
+        kernel = equation.invars[1].aval
+        outputs = kernel.shape[equation.params["dimension_numbers"].rhs_spec[0]]
+        return 2.0 * equation.outvars[0].aval.size * kernel.size / outputs
+    return 0.0

@@ -1,0 +1,189 @@
+"""The compiled functions of a run: begin, advance by a chunk of steps, evaluate.
+
+How the steps of a chunk run on the device:
+- rolled: a loop on the device. Bitwise equal to single steps, dispatch and synchronisation are paid
+  once a chunk (a small model on CPU runs 3 times faster), and compile time does not depend on it.
+- single: one step a dispatch. For convolutions on CPU, which XLA runs 5 to 30 times slower inside a
+  loop (jax-ml/jax#12868), and for steps so long that a dispatch is nothing beside them.
+- unrolled: one program of all the chunk's steps. Only on request: XLA optimises across the steps,
+  so the last bits differ from single steps, and it compiles long; small convolutions on CPU gain.
+"""
+
+import functools
+import hashlib
+import math
+import re
+import time
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxdl import errors, learner, metrics
+from jaxdl import run as runs
+from jaxdl.data import batches
+from jaxdl.train import cost
+
+LONGEST = {"rolled": 100, "unrolled": 10}  # steps in a chunk
+FLOPS_PER_SECOND = 5e10  # of a small program on two CPU cores, measured
+SECONDS_PER_OPERATION = 2e-7  # likewise: what a small kernel costs beside its arithmetic
+LONG_STEP = 3e-3  # seconds; beside it, the 50 µs of a dispatch are under 2 %
+
+
+class Carry(NamedTuple):
+    """What a chunk hands to the next: the learner's state and the sums of its metrics."""
+
+    state: Any
+    totals: learner.Metrics
+
+
+class Layout(NamedTuple):
+    """How the steps of this run are dispatched; kept in the run's folder."""
+
+    strategy: str
+    chunk: int
+
+
+class Program:
+    """A run's functions, each compiled when first called; `compile_seconds` sums what that took."""
+
+    def __init__(self, run: runs.Run, seed: int, first: batches.Data) -> None:
+        self.run = run
+        self.compile_seconds = 0.0
+        self._compiled: dict[Any, Any] = {}
+        self.seed = seed
+        self.key = jax.random.key(seed)
+        self._first = first
+        self._begin = jax.jit(self._init)
+        # Traced once; `inline` puts its equations into whatever program calls it.
+        self._step = jax.jit(self._one_step, inline=True)
+        self._examine = jax.jit(self._examine_one, static_argnums=0)
+        state = jax.eval_shape(self._begin, self.key, first)
+        zero = jax.ShapeDtypeStruct((), jnp.uint32)
+        traced = self._step.trace(state, self.key, first, zero, zero)
+        self.jaxpr = traced.jaxpr
+        state_after, measured = traced.out_info
+        _check_state(state, state_after)
+        _check_summable(measured)
+        self.shape = Carry(state, measured)  # of what `begin` returns
+        self.cost = cost.of(self.jaxpr)
+        self.layout = _layout(run, self.cost, jax.default_backend())
+
+    def digest(self) -> str:
+        """A hash of the step's equations: equal digests are the same mathematics."""
+        text = re.sub(r"0x[0-9a-f]+", "", str(self.jaxpr))
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    def begin(self) -> Carry:
+        """The state before the first step."""
+        state = self._call("begin", self._begin, self.key, self._first)
+        return Carry(state, self.zeros())
+
+    def zeros(self) -> learner.Metrics:
+        """Metrics of no step at all."""
+        zeros = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), self.shape.totals)
+        return jax.device_put(zeros)
+
+    def advance(self, carry: Carry, data: batches.Data, step: int, count: int) -> Carry:
+        """`count` steps, the first of which is `step`; the carry given is used up."""
+        function = jax.jit(functools.partial(self._chunk, count=count), donate_argnums=0)
+        return self._call(("advance", count), function, carry, self.key, data, np.uint32(step))
+
+    def evaluate(self, state: Any, test: batches.Pass, step: int) -> learner.Metrics:
+        """The metrics of one pass over a test's data, added up on the host."""
+        key = jax.random.fold_in(jax.random.fold_in(self.key, 3), step)
+        parts = [
+            self._examine(select, state, key, data, np.uint32(i))
+            for i, (select, data) in enumerate(test.once())
+        ]
+        return functools.reduce(metrics.merge, jax.device_get(parts))
+
+    def summary_key(self, step: int, i: int) -> learner.Key:
+        """A key for the i-th summary at a step."""
+        return jax.random.fold_in(jax.random.fold_in(jax.random.fold_in(self.key, 4), step), i)
+
+    def _init(self, key: learner.Key, data: batches.Data) -> Any:
+        state = self.run.learner.init(jax.random.fold_in(key, 0), self._select(data, 0))
+        return jax.tree.map(_strong, state)
+
+    def _select(self, data: batches.Data, i: Any) -> learner.Batch:
+        return None if self.run.train is None else self.run.train.select(data, i)
+
+    def _one_step(self, state: Any, key: Any, data: batches.Data, step: Any, i: Any) -> Any:
+        key = jax.random.fold_in(jax.random.fold_in(key, 2), step + i)
+        state, measured = self.run.learner.step(state, self._select(data, i), key)
+        return jax.tree.map(_strong, (state, measured))
+
+    def _chunk(self, carry: Carry, key: Any, data: Any, step: Any, *, count: int) -> Carry:
+        def one(carry: Carry, i: Any) -> tuple[Carry, None]:
+            state, measured = self._step(carry.state, key, data, step, i)
+            return Carry(state, metrics.merge(carry.totals, measured)), None
+
+        if count == 1:
+            return one(carry, jnp.uint32(0))[0]
+        unroll = count if self.layout.strategy == "unrolled" else 1
+        return jax.lax.scan(one, carry, jnp.arange(count, dtype=jnp.uint32), unroll=unroll)[0]
+
+    def _examine_one(
+        self, select: batches.Select, state: Any, key: Any, data: Any, i: Any
+    ) -> learner.Metrics:
+        return self.run.learner.evaluate(state, select(data, 0), jax.random.fold_in(key, i))
+
+    def _call(self, name: Any, function: Any, *arguments: Any) -> Any:
+        if name not in self._compiled:
+            start = time.perf_counter()
+            self._compiled[name] = function.lower(*arguments).compile()
+            self.compile_seconds += time.perf_counter() - start
+        return self._compiled[name](*arguments)
+
+
+def _layout(run: runs.Run, step: cost.Cost, platform: str) -> Layout:
+    """How to dispatch, by the backend and what a step costs; the user's own choice goes first."""
+    strategy = run.strategy
+    if strategy == "auto" and platform != "cpu":
+        strategy = "rolled"
+    elif strategy == "auto":
+        seconds = step.flops / FLOPS_PER_SECOND + step.operations * SECONDS_PER_OPERATION
+        strategy = "single" if step.convolves or seconds > LONG_STEP else "rolled"
+    if strategy == "single":
+        return Layout("single", 1)
+    limit = run.chunk or LONGEST[strategy]
+    every = math.gcd(run.log_every or 1, run.eval_every or 1, run.save_every or 1)
+    # A divisor of the intervals, so that all chunks have one length and share one program.
+    chunk = max(size for size in range(1, min(limit, every) + 1) if every % size == 0)
+    return Layout(strategy, chunk)
+
+
+def _strong(x: Any) -> Any:
+    """Without JAX's weak types, which would make the first step differ from the second."""
+    x = jnp.asarray(x)
+    if jnp.issubdtype(x.dtype, jax.dtypes.prng_key):
+        return x
+    return jax.lax.convert_element_type(x, x.dtype)
+
+
+def _check_state(before: Any, after: Any) -> None:
+    """The state's structure, shapes and dtypes must outlive a step."""
+    if jax.tree.structure(before) != jax.tree.structure(after):
+        raise errors.InputError(
+            "Learner.step must return a state of the structure that init returns, got "
+            f"{jax.tree.structure(after)} instead of {jax.tree.structure(before)}."
+        )
+    pairs = zip(jax.tree_util.tree_leaves_with_path(before), jax.tree.leaves(after), strict=True)
+    for (path, x), y in pairs:
+        if (x.shape, x.dtype) != (y.shape, y.dtype):
+            name = jax.tree_util.keystr(path, simple=True, separator="/")
+            raise errors.InputError(
+                "Learner.step must keep the state's shapes and dtypes; "
+                f"{name} went from {x.dtype}{list(x.shape)} to {y.dtype}{list(y.shape)}."
+            )
+
+
+def _check_summable(measured: learner.Metrics) -> None:
+    for name, metric in measured.items():
+        if isinstance(metric, metrics.Collected):
+            raise errors.InputError(
+                f"A training metric must be summable, got Collected for {name!r}; "
+                "return it from Learner.evaluate."
+            )

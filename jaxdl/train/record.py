@@ -1,0 +1,185 @@
+"""The record of a run, run.json: what was launched, with what, on what, and how it ended.
+
+A folder belongs to one run: launching another program, other hyperparameters or another seed into
+it is refused with what differs.
+"""
+
+import datetime
+import importlib.metadata
+import json
+import os
+import pathlib
+import platform
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import jax
+
+from jaxdl import errors
+
+FILE = "run.json"
+SOURCE = "experiment.py"
+PACKAGES = ("jaxdl", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy")
+
+
+class Launched(NamedTuple):
+    """What a user launched: the experiment's name, file and parameters, the seed, the command."""
+
+    experiment: str
+    source: pathlib.Path | None
+    hyperparameters: Mapping[str, Any]
+    seed: int
+    command: str
+
+
+def read(folder: pathlib.Path) -> Launched:
+    """What was launched in a folder."""
+    record = load(folder)
+    if record is None:
+        raise errors.InputError(f"A run's folder must hold {FILE}, got {folder} without one.")
+    return Launched(
+        record["experiment"],
+        folder / SOURCE,
+        record["hyperparameters"],
+        record["seed"],
+        record["command"],
+    )
+
+
+def load(folder: pathlib.Path) -> dict[str, Any] | None:
+    """The record in a folder, None where there is none."""
+    path = folder / FILE
+    try:
+        return json.loads(path.read_text())
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise errors.InputError(
+            f"The record {path} must be readable JSON, got {error}. Restore or remove the folder."
+        ) from error
+
+
+def claim(folder: pathlib.Path, launched: Launched, program: Mapping[str, Any]) -> dict[str, Any]:
+    """Write the record of a new run, or check that the folder's is of this very run; return it."""
+    wanted = _identity(launched, program)
+    record = load(folder)
+    if record is not None:
+        _check_same(folder, record, wanted)
+        return record
+    if folder.is_dir() and any(folder.iterdir()):
+        raise errors.InputError(
+            f"The run folder {folder} must be empty or hold a run, got other files. "
+            "Choose another --name."
+        )
+    record = wanted | _surroundings()
+    with _writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        if launched.source is not None and launched.source.exists():
+            shutil.copyfile(launched.source, folder / SOURCE)
+    write(folder, record)
+    return record
+
+
+def write(folder: pathlib.Path, record: Mapping[str, Any]) -> None:
+    """Put the record into the folder, whole or not at all."""
+    with _writing(folder):
+        partial = folder / f".{FILE}.{os.getpid()}"
+        partial.write_text(json.dumps(record, indent=2) + "\n")
+        os.replace(partial, folder / FILE)
+
+
+class _writing:
+    """Turns a system's refusal to write into one line."""
+
+    def __init__(self, folder: pathlib.Path) -> None:
+        self.folder = folder
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        if isinstance(error, OSError) and not isinstance(error, errors.StorageError):
+            raise errors.StorageError(
+                f"The run folder {self.folder} must be writable, got {error.strerror or error}. "
+                "Free some space or choose another --logdir."
+            ) from error
+
+
+def plain(value: Any) -> Any:
+    """A hyperparameter as JSON: numbers, strings, lists; anything else by its text."""
+    if isinstance(value, bool | int | float | str) or value is None:
+        return value
+    if isinstance(value, tuple | list):
+        return [plain(item) for item in value]
+    return str(value)
+
+
+def _identity(launched: Launched, program: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "experiment": launched.experiment,
+        "hyperparameters": {name: plain(v) for name, v in launched.hyperparameters.items()},
+        "seed": launched.seed,
+        "program": dict(program),
+        "command": launched.command,
+    }
+
+
+def _check_same(folder: pathlib.Path, old: dict[str, Any], new: dict[str, Any]) -> None:
+    differing = []
+    for name in ("experiment", "seed"):
+        if old.get(name) != new[name]:
+            differing.append(f"{name} was {old.get(name)!r}, now {new[name]!r}")
+    before, now = old.get("hyperparameters", {}), new["hyperparameters"]
+    for name in sorted(before.keys() | now.keys()):
+        if before.get(name) != now.get(name):
+            differing.append(f"{name} was {before.get(name)!r}, now {now.get(name)!r}")
+    if not differing and old.get("versions", {}).get("jax") == _versions()["jax"]:
+        # Another version of JAX may write the same step as other equations.
+        for name, value in new["program"].items():
+            if old.get("program", {}).get(name) != value:
+                was = old.get("program", {}).get(name)
+                differing.append(f"the program's {name} was {was!r}, now {value!r}")
+    if differing:
+        raise errors.InputError(
+            f"The run folder {folder} holds another run: {'; '.join(differing)}. "
+            "Choose another --name, or launch what it holds."
+        )
+
+
+def _surroundings() -> dict[str, Any]:
+    return {
+        "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "versions": _versions(),
+        "git": _revision(),
+        "host": platform.node(),
+        "devices": [f"{d.platform}: {d.device_kind}" for d in jax.local_devices()],
+        "result": None,
+    }
+
+
+def _versions() -> dict[str, str]:
+    found = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            found[package] = "not installed"
+    return found
+
+
+def _revision() -> str | None:
+    """The git revision of the working folder, marked where files differ from it."""
+    try:
+        command = ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=5, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() or None
+
+
+def command_line() -> str:
+    """The command this process was started with, as a user would type it."""
+    return " ".join(["python", *sys.argv])

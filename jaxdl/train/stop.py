@@ -1,0 +1,38 @@
+"""Stopping on request: a signal sets a flag, and the loop saves at the next chunk boundary.
+
+Nothing else happens inside the handler: saving there may hang or corrupt what was being written.
+"""
+
+import signal
+import threading
+from types import FrameType, TracebackType
+
+EXIT_CODE = 75  # EX_TEMPFAIL of sysexits.h: stopped and saved, launch again to go on
+
+
+class Catcher:
+    """While entered, the first SIGTERM or SIGINT sets `requested`; a second one ends at once."""
+
+    def __init__(self) -> None:
+        self.requested: str | None = None
+        self._before: dict[int, object] = {}
+
+    def __enter__(self) -> "Catcher":
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGTERM, signal.SIGINT):
+                self._before[number] = signal.signal(number, self._catch)
+        return self
+
+    def _catch(self, number: int, frame: FrameType | None) -> None:
+        self.requested = signal.Signals(number).name
+        for caught in self._before:
+            signal.signal(caught, signal.SIG_DFL)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)  # type: ignore[arg-type]
