@@ -90,6 +90,16 @@ class Program:
         function = jax.jit(functools.partial(self._chunk, count=count), donate_argnums=0)
         return self._call(("advance", count), function, carry, self.key, data, np.uint32(step))
 
+    def compiled_step(self) -> Any:
+        """One step as XLA compiled it, without running it."""
+        carry = Carry(*self.shape)
+        step = jax.jit(functools.partial(self._chunk, count=1), donate_argnums=0)
+        return step.lower(carry, self.key, self._first, np.uint32(0)).compile()
+
+    def batch_shape(self) -> Any:
+        """The shapes and dtypes of one training batch, None without data."""
+        return jax.eval_shape(lambda data: self._select(data, 0), self._first)
+
     def evaluate(self, state: Any, test: batches.Pass, step: int) -> learner.Metrics:
         """The metrics of one pass over a test's data, added up on the host."""
         key = jax.random.fold_in(jax.random.fold_in(self.key, 3), step)

@@ -1,0 +1,34 @@
+"""A multilayer perceptron reads scikit-learn's handwritten digits.
+
+Data: 1,797 real 8×8 scans that ship with scikit-learn, a fifth of them for the test.
+
+    python -m jaxdl.launch digits_mlp --learning-rate 3e-3
+"""
+
+import optax
+
+from jaxdl.data import batches, digits
+from jaxdl.learners import gradient
+from jaxdl.losses import classification
+from jaxdl.models import mlp
+from jaxdl.run import AtLeast, Run
+
+
+def experiment(
+    width: int = 64,
+    depth: int = 2,
+    dropout: float = 0.0,
+    learning_rate: float = 1e-3,
+    batch_size: int = 64,
+    steps: int = 2000,
+) -> Run:
+    """Adam on the cross-entropy."""
+    train, test = digits.load()
+    model = mlp.MLP(features=(width,) * depth, classes=10, dropout=dropout)
+    return Run(
+        learner=gradient.supervised(model, classification.cross_entropy, optax.adam(learning_rate)),
+        train=batches.shuffled(train, batch_size),
+        tests={"test": batches.once(test, 256)},
+        steps=steps,
+        expect=AtLeast("test/accuracy", 0.96),
+    )
