@@ -73,7 +73,8 @@ class Checkpoints:
         self.wait()
         paths, leaves, _ = _flatten(tree)
         for leaf in leaves:
-            if isinstance(leaf, jax.Array):
+            # All transfers at once; on CPU jax 0.11 would no longer donate such a buffer.
+            if isinstance(leaf, jax.Array) and jax.default_backend() != "cpu":
                 leaf.copy_to_host_async()
         copies = [_host_copy(path, leaf) for path, leaf in zip(paths, leaves, strict=True)]
         for path, copy in zip(paths, copies, strict=True):
@@ -122,7 +123,7 @@ class Checkpoints:
         tried, as all are alike. errors.StorageError: there are checkpoints, but none is good.
         """
         self.wait()
-        found = [(at, path) for at, path in self._complete() if step in (None, at)]
+        found = self._complete(step)
         if not found and step is None:
             return None
         for at, path in reversed(found):
@@ -135,18 +136,21 @@ class Checkpoints:
                 self._skipped.add(path.name)
             else:
                 return Restored(at, _place(template, saved, arrays), head["meta"])
+        if self._complete(step) != found:  # the run that writes here has moved on
+            return self.restore(template, say, step)
         wanted = "a good checkpoint" if step is None else f"a good checkpoint of step {step}"
         raise errors.StorageError(
             f"{self.folder} must hold {wanted}, got {len(found)} damaged. "
             "Bring one back from a backup, or start anew under another --name."
         )
 
-    def _complete(self) -> list[tuple[int, pathlib.Path]]:
-        """(step, folder), oldest first; of one step the newest last."""
+    def _complete(self, step: int | None = None) -> list[tuple[int, pathlib.Path]]:
+        """(step, folder) of all or of one step, oldest first; of one step the newest last."""
         if not self.folder.is_dir():
             return []
         found = [path for path in self.folder.iterdir() if COMPLETE.fullmatch(path.name)]
-        return [(_order(path)[0], path) for path in sorted(found, key=_order)]
+        pairs = [(_order(path)[0], path) for path in sorted(found, key=_order)]
+        return [pair for pair in pairs if step in (None, pair[0])]
 
     def _best(self, found: list[tuple[int, pathlib.Path]]) -> tuple[int, pathlib.Path] | None:
         for _, path in found:
@@ -162,7 +166,7 @@ class Checkpoints:
     def _write(self, head: dict, paths: list[str], copies: list[np.ndarray], kinds: list) -> None:
         step = head["step"]
         unfinished = self.folder / f"{step}.tmp"
-        earlier = [path for at, path in self._complete() if at == step]
+        earlier = self._complete(step)
         with stepfolder.reported(self.folder, unfinished):
             self.folder.mkdir(parents=True, exist_ok=True)
             self._sweep()
@@ -173,7 +177,7 @@ class Checkpoints:
                 for path, copy, (shape, dtype, key) in zip(paths, copies, kinds, strict=True)
             ]
             stepfolder.write(unfinished, head, leaves, copies)
-            again = f".{_order(earlier[-1])[1] + 1}" if earlier else ""
+            again = f".{_order(earlier[-1][1])[1] + 1}" if earlier else ""
             newest = unfinished.with_name(f"{step}{again}")
             unfinished.rename(newest)
             stepfolder.sync(self.folder)

@@ -266,6 +266,14 @@ def test_no_good_checkpoint_is_an_error_not_a_fresh_start(tmp_path):
     assert len(said) == 2
 
 
+def test_a_reader_follows_a_run_that_moves_on(tmp_path):
+    save_all(tmp_path, [1])
+    damage(tmp_path / "1" / "manifest.jsonl", "delete")
+    with checkpoint.Checkpoints(tmp_path) as store:
+        got = store.restore(small(0), lambda line: save_all(tmp_path, [2]))
+    assert got.step == 2
+
+
 def test_a_tree_that_does_not_fit_is_refused_with_a_table(tmp_path):
     save_all(tmp_path, [1, 2])
     template = {
