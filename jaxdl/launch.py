@@ -1,0 +1,341 @@
+"""`python -m jaxdl.launch`: lists experiments, shows their help, runs them. And `launch`, the same
+from Python.
+
+Everything heavy (JAX, Flax, Orbax, TensorBoard) is imported after the command line has been read.
+"""
+
+import datetime
+import inspect
+import json
+import os
+import pathlib
+import secrets
+import shlex
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import rich.console
+import rich.text
+
+from jaxdl import errors, experiment, hyperparameters, manual
+from jaxdl.train import stop
+
+if TYPE_CHECKING:
+    from jaxdl.train import loop, record
+
+INTERRUPTED = 130  # the shell's code for a Ctrl-C, here before training began
+LARGEST_SEED = 2**32 - 1  # JAX's keys would silently cut a larger one
+
+_option = hyperparameters.Hyperparameter
+OPTIONS = [
+    _option("seed", int, 0, "of the initial state and the order of data"),
+    _option("logdir", pathlib.Path, pathlib.Path("runs"), "where the folders of runs lie"),
+    _option("name", str, None, "of the run's folder; else the time"),
+    _option("resume", str, None, "a run's folder, or the newest", form="DIR|last"),
+    _option("profile", str, None, "trace these steps", form="FROM:TO"),
+    _option("dry_run", bool, False, "show shapes and costs, write nothing"),
+    _option("doctor", bool, False, "check this machine and its JAX"),
+    _option("help", bool, False, "show this"),
+]
+
+
+class _Options(NamedTuple):
+    seed: int | None = None  # None: 0, or a resumed run's
+    logdir: pathlib.Path = pathlib.Path("runs")
+    name: str | None = None
+    resume: str | None = None
+    profile: tuple[int, int] | None = None
+    dry_run: bool = False
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command; returns its exit code: 0 done, 2 bad input, 3 not finite, 4 storage, 75 stopped
+    and saved. A fault of the program keeps its traceback.
+    """
+    argv = sys.argv[1:] if argv is None else list(argv)
+    try:
+        return _command(argv)
+    except errors.UserError as error:
+        console = rich.console.Console(stderr=True, highlight=False, soft_wrap=True)
+        console.print(rich.text.Text.assemble(("error: ", "bold red"), str(error)))
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return INTERRUPTED
+
+
+def launch(
+    run: str | os.PathLike[str] | Callable[..., Any],
+    /,
+    *,
+    seed: int | None = None,
+    logdir: str | os.PathLike[str] = "runs",
+    name: str | None = None,
+    resume: str | os.PathLike[str] | None = None,
+    quiet: bool = False,
+    **values: Any,
+) -> "loop.Result":
+    """Run an experiment, given by name, by path or as the function itself; returns its Result.
+
+    values: the experiment's hyperparameters. seed: 0 unless given. logdir, name: the run's folder
+    is LOGDIR/<experiment>/<name, or time and a random number>; one that holds the beginning of this
+    run is resumed. resume: a run's folder, or "last": its hyperparameters and its seed.
+    Raises errors.InputError where the command would show an error.
+    """
+    folder = None if resume is None else str(resume)
+    options = _checked(_Options(seed, pathlib.Path(logdir), name, folder))
+    _set_up()
+    if callable(run):
+        launching = _from_function(run)
+    else:
+        file = experiment.find(str(run))
+        launching = _Launching(file.name, file.path, file.function)
+    _check_known(launching, values)
+    given = [repr(launching.name), *(f"{key}={value!r}" for key, value in values.items())]
+    result = _train(launching, values, options, f"launch({', '.join(given)})", quiet)
+    assert result is not None  # only a dry run has none
+    return result
+
+
+class _Launching(NamedTuple):
+    """An experiment about to be run."""
+
+    name: str
+    path: pathlib.Path | None
+    function: Callable[..., Any]
+
+
+def _command(argv: Sequence[str]) -> int:
+    console = rich.console.Console(highlight=False)
+    console.width = min(console.width, manual.WIDTH)
+    if not argv:
+        manual.show_list(console)
+        return 0
+    if "--doctor" in argv:
+        from jaxdl import doctor
+
+        return doctor.main(console, cache_folder())
+    words = list(argv)
+    asks_help = "--help" in words or "-h" in words
+    if words[0].startswith("-") and asks_help:
+        manual.show_usage(console, OPTIONS)
+        return 0
+    file = _file_to_resume(words) if words[0].startswith("-") else experiment.find(words.pop(0))
+    known = hyperparameters.of(file.signature(), file)
+    _check_collisions(file, known)
+    if asks_help:
+        manual.show_help(console, file, known, OPTIONS)
+        return 0
+    values, options = _parse(words, file, known)
+    if options.resume is None:
+        hyperparameters.assemble(file.signature(), values)  # what is required has been given
+    _set_up()
+    # The signature was read without the file; Enums and dataclasses are to be the file's own.
+    values, _ = _parse(words, file, hyperparameters.of(file.function))
+    launching = _Launching(file.name, file.path, file.function)
+    command = shlex.join(["python", "-m", "jaxdl.launch", *argv])
+    result = _train(launching, values, options, command, quiet=False)
+    return stop.EXIT_CODE if result is not None and result.status == "stopped" else 0
+
+
+def _parse(
+    words: Sequence[str], file: experiment.File, known: list[hyperparameters.Hyperparameter]
+) -> tuple[dict[str, Any], _Options]:
+    """The hyperparameters and the options that a command line gives."""
+    refusal, help_command = f"{file.name} has no hyperparameter", f"{manual.COMMAND} {file.name}"
+    values = hyperparameters.parse(words, [*known, *OPTIONS], refusal, f"{help_command} --help")
+    given = {o.name: values.pop(o.name) for o in OPTIONS if o.name in values and o.name != "help"}
+    given.pop("doctor", None)
+    if "profile" in given:
+        given["profile"] = _profile(given["profile"])
+    return values, _checked(_Options(**given))
+
+
+def _train(
+    launching: _Launching,
+    values: Mapping[str, Any],
+    options: _Options,
+    command: str,
+    quiet: bool,
+) -> "loop.Result | None":
+    """Build the run and train it, or show it."""
+    from jaxdl.train import record
+
+    seed, folder = options.seed or 0, None
+    if options.resume is not None:
+        folder = _folder_to_resume(options.resume, options.logdir, launching.name)
+        recorded = record.read(folder)
+        launching = _same_experiment(launching, recorded, folder, quiet)
+        known = hyperparameters.of(launching.function)
+        before = hyperparameters.revived(recorded.hyperparameters, known, launching.name)
+        values = {**before, **values}
+        seed = recorded.seed if options.seed is None else options.seed
+    arguments = hyperparameters.assemble(launching.function, values)
+    run = experiment.build(launching.function, arguments, launching.name, launching.path)
+    if options.profile is not None and options.profile[0] >= run.steps:
+        raise errors.InputError(
+            f"--profile must begin before the last step, {run.steps}, got {options.profile[0]}."
+        )
+    plain = hyperparameters.plain(arguments)
+    launched = record.Launched(launching.name, launching.path, plain, seed, command)
+    if options.dry_run:
+        from jaxdl.train import dry_run
+
+        dry_run.show(run, launched)
+        return None
+    from jaxdl.train import loop
+
+    folder = folder or options.logdir / launching.name / (options.name or _new_name())
+    return loop.train(run, folder, launched, profile=options.profile, quiet=quiet)
+
+
+def cache_folder() -> pathlib.Path:
+    """Where compiled programs are kept between launches."""
+    default = os.path.join("~", ".cache", "jaxdl", "compilation")
+    return pathlib.Path(os.environ.get("JAXDL_CACHE") or default).expanduser()
+
+
+def _set_up() -> None:
+    """Compiled programs outlive the process, unless the user has arranged that already."""
+    import jax
+
+    if getattr(jax.config, "jax_compilation_cache_dir", None) is not None:
+        return
+    try:
+        cache_folder().mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return  # a launch without a cache only starts more slowly; the doctor tells
+    jax.config.update("jax_compilation_cache_dir", str(cache_folder()))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
+    jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+
+
+def _from_function(function: Callable[..., Any]) -> _Launching:
+    """An experiment given as a function: from a file it has the file's name."""
+    name = getattr(function, "__name__", experiment.FUNCTION)
+    try:
+        path = pathlib.Path(inspect.getsourcefile(inspect.unwrap(function)) or "").absolute()
+    except TypeError:  # a partial function, a callable object
+        return _Launching(name, None, function)
+    if not path.is_file():  # a notebook's cell
+        return _Launching(name, None, function)
+    return _Launching(path.stem if name == experiment.FUNCTION else name, path, function)
+
+
+def _check_known(launching: _Launching, values: Mapping[str, Any]) -> None:
+    known = {parameter.name.split(".")[0] for parameter in hyperparameters.of(launching.function)}
+    for value in values.keys() - known:
+        close = experiment.nearest(value, known)
+        hint = f"Did you mean {close}?" if close else f"It has {', '.join(sorted(known))}."
+        raise errors.InputError(f"{launching.name} has no hyperparameter {value}. {hint}")
+
+
+def _check_collisions(
+    file: experiment.File, known: Sequence[hyperparameters.Hyperparameter]
+) -> None:
+    taken = {option.name for option in OPTIONS}
+    for parameter in known:
+        if parameter.name in taken:
+            raise errors.InputError(
+                f"A hyperparameter must not be called {parameter.name}, an option of the launcher; "
+                f"rename it in {experiment.shown(file.path)}."
+            )
+
+
+def _checked(options: _Options) -> _Options:
+    """The options, where each of them keeps its rule."""
+    if options.seed is not None and not 0 <= options.seed <= LARGEST_SEED:
+        raise errors.InputError(f"--seed must be from 0 to {LARGEST_SEED}, got {options.seed}.")
+    name = options.name
+    if name is not None and (name in ("", ".", "..") or any(c in name for c in "/\\\0")):
+        raise errors.InputError(f"--name must be the name of one folder, got {name!r}.")
+    if name is not None and options.resume is not None:
+        raise errors.InputError("--resume must come without --name: the run has its folder.")
+    existing = options.logdir
+    while not existing.exists() and existing != existing.parent:
+        existing = existing.parent
+    if not existing.is_dir():
+        raise errors.InputError(f"--logdir must be a folder, got the file {existing}.")
+    if not options.dry_run and not os.access(existing, os.W_OK):
+        raise errors.StorageError(f"--logdir must be writable, got {options.logdir}.")
+    return options
+
+
+def _profile(text: str) -> tuple[int, int]:
+    start, colon, end = text.partition(":")
+    if not (colon and start.isdecimal() and end.isdecimal() and int(start) < int(end)):
+        raise errors.InputError(
+            f"--profile must be two steps FROM:TO, the first one smaller, got {text!r}."
+        )
+    return int(start), int(end)
+
+
+def _new_name() -> str:
+    return f"{datetime.datetime.now():%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+
+
+def _file_to_resume(words: Sequence[str]) -> experiment.File:
+    """The experiment that --resume names, where the command line does not."""
+    given = dict(hyperparameters.groups(words)).get("--resume", [])
+    if len(given) != 1:
+        command = f"{manual.COMMAND} --help"
+        hyperparameters.parse(words, OPTIONS, "The launcher has no option", command)
+        raise errors.InputError(
+            f"An experiment must come first, got {words[0]}.\n"
+            f"`{manual.COMMAND}` lists the experiments."
+        )
+    logdir = dict(hyperparameters.groups(words)).get("--logdir", ["runs"])
+    folder = _folder_to_resume(given[0], pathlib.Path(*logdir), None)
+    try:
+        name = json.loads((folder / "run.json").read_text())["experiment"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise errors.InputError(
+            f"{folder / 'run.json'} must be a run's record: {error}."
+        ) from error
+    path = experiment.listed().get(name, folder / "experiment.py")
+    return experiment.File(path, name)
+
+
+def _folder_to_resume(resume: str, logdir: pathlib.Path, name: str | None) -> pathlib.Path:
+    if resume != "last":
+        folder = pathlib.Path(resume)
+        if not (folder / "run.json").exists():
+            reason = "which holds no run.json" if folder.is_dir() else "which is no folder"
+            raise errors.InputError(
+                f"--resume must be a run's folder or `last`, got {resume}, {reason}."
+            )
+        return folder
+    pattern = "*/run.json" if name is not None else "*/*/run.json"
+    records = list((logdir / (name or "")).glob(pattern))
+    if not records:
+        kind = f"of {name} " if name else ""
+        raise errors.InputError(f"--resume last must find a run {kind}in {logdir}, got none.")
+    return max(records, key=lambda path: path.stat().st_mtime).parent
+
+
+def _same_experiment(
+    launching: _Launching, recorded: "record.Launched", folder: pathlib.Path, quiet: bool
+) -> _Launching:
+    """Checks that the folder is of this experiment; says where its file has changed since."""
+    copy = folder.absolute() / "experiment.py"
+    if launching.path == copy:  # the copy as it was launched
+        return launching._replace(name=recorded.experiment)
+    if launching.name != recorded.experiment:
+        raise errors.InputError(
+            f"--resume must be a run of {launching.name}, got {folder}, "
+            f"a run of {recorded.experiment}."
+        )
+    if launching.path is not None and copy.exists() and not quiet:
+        now, then = launching.path.read_bytes(), copy.read_bytes()
+        if now != then:
+            print(
+                f"note: {experiment.shown(launching.path)} has changed since this run was "
+                f"launched with {experiment.shown(copy)}",
+                file=sys.stderr,
+            )
+    return launching
+
+
+if __name__ == "__main__":
+    sys.exit(main())
