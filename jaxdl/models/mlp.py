@@ -53,4 +53,6 @@ class MLP(nn.Module):
             x = act(x)
             if self.dropout:
                 x = nn.Dropout(self.dropout, deterministic=not train, name=f"dropout_{i}")(x)
-        return nn.Dense(self.classes or self.outputs, dtype=self.dtype, name="output")(x)
+        width = self.outputs if self.classes is None else self.classes
+        assert width is not None  # checked above
+        return nn.Dense(width, dtype=self.dtype, name="output")(x)

@@ -9,6 +9,7 @@ network" (2013).
 """
 
 import functools
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -98,5 +99,5 @@ def _pair(size: Size) -> tuple[int, int]:
     return (size, size) if isinstance(size, int) else (size[0], size[1])
 
 
-def _both_sides(padding: tuple[int, int]) -> tuple[tuple[int, int], ...]:
+def _both_sides(padding: tuple[int, int]) -> Any:
     return tuple((side, side) for side in padding)
