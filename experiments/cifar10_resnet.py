@@ -2,6 +2,8 @@
 
 Data: the binary version's six .bin files in a folder you name: 50,000 images of 32×32 pixels to
 learn from, 10,000 for the test.
+Cost: days on two CPU cores, an hour on a GPU. Scores: test/accuracy 0.9125 in He et al. 2015, table
+6; not run here, where no copy is.
 
     python -m jaxdl.launch cifar10_resnet --folder data/cifar-10-batches-bin
 """

@@ -1,6 +1,8 @@
 """A multilayer perceptron reads scikit-learn's handwritten digits.
 
 Data: 1,797 real 8×8 scans that ship with scikit-learn, a fifth of them for the test.
+Cost: 2 s on two CPU cores, compiling aside. Scores: test/accuracy 0.975 (5 seeds, sd 0.003);
+logistic regression 0.97.
 
     python -m jaxdl.launch digits_mlp --learning-rate 3e-3
 """

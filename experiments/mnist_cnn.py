@@ -2,6 +2,8 @@
 
 Data: the four IDX files of either set (train-images-idx3-ubyte and so on, plain or gzipped) in a
 folder you name: 60,000 images to learn from, 10,000 for the test.
+Cost: minutes on two CPU cores, seconds on a GPU. Scores: test/accuracy 0.99 is what the literature
+has for such a network on MNIST (LeCun et al. 1998: 0.992); not run here, where no copy is.
 
     python -m jaxdl.launch mnist_cnn --folder data/mnist
 """

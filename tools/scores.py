@@ -124,6 +124,8 @@ def main(
     console = rich.console.Console(highlight=False)
     scores = [measure(name, seeds, console) for name in names or scored()]
     shown = rich.table.Table("experiment", "metric", "expected", "mean", "sd", "seconds", "")
+    for column in shown.columns:
+        column.no_wrap = True
     for score in scores:
         verdict = "[green]reached" if score.reached else "[red]missed"
         numbers = (f"{score.mean:.4f}", f"{score.deviation:.4f}", f"{score.seconds:.0f}")

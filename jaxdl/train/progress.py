@@ -56,9 +56,16 @@ class Progress:
         self._bar.update(self._task, completed=step, text=text)
 
     def test(self, step: int, values: Mapping[str, float], best: bool) -> None:
-        """The line of an evaluation."""
-        mark = "  best" if best else ""
-        self.say(f"{step:>8}  {listed(values)}{mark}", style="bold" if best else "")
+        """The lines of an evaluation, one for each test; parts of metrics are for TensorBoard."""
+        tests: dict[str, dict[str, float]] = {}
+        for tag, value in values.items():
+            test, _, name = tag.partition("/")
+            if "/" not in name:
+                tests.setdefault(test, {})[name] = value
+        for i, (test, numbers) in enumerate(tests.items()):
+            mark = "  best" if best and i == 0 else ""
+            line = f"{step:>8,}  {test}  {listed(numbers)}{mark}"
+            self.say(line, style="bold" if best else "")
 
     def table(self, title: str, rows: Mapping[str, str]) -> None:
         """What came of it."""
