@@ -15,6 +15,9 @@ from jaxdl.data import batches
 from jaxdl.train import checkpoint
 from jaxdl.train import program as programs
 
+# Primitives that do nothing but call what they hold; the replay looks inside.
+CALLS = ("jit", "pjit", "closed_call", "checkpoint", "custom_jvp_call", "custom_vjp_call")
+
 
 def explain(
     program: programs.Program, saved: checkpoint.Checkpoints, until: int
@@ -77,25 +80,25 @@ def _origin(program: programs.Program, state: Any, data: Any, step: int) -> str:
     return "No single operation of the step makes one from finite numbers."
 
 
-def _run(closed: Any, arguments: list[Any], seen: dict[str, str], where: str) -> list[Any]:
-    """Evaluate a closed jaxpr equation by equation, noting the first NaN and the first infinity."""
-    jaxpr = closed.jaxpr
-    values = dict(zip([*jaxpr.constvars, *jaxpr.invars], [*closed.consts, *arguments], strict=True))
+def _run(called: Any, arguments: list[Any], seen: dict[str, str], where: str) -> list[Any]:
+    """Evaluate a jaxpr equation by equation, noting the first NaN and the first infinity."""
+    jaxpr, consts = getattr(called, "jaxpr", called), getattr(called, "consts", ())
+    values = dict(zip([*jaxpr.constvars, *jaxpr.invars], [*consts, *arguments], strict=True))
 
     def read(atom: Any) -> Any:
         return atom.val if hasattr(atom, "val") else values[atom]
 
     for equation in jaxpr.eqns:
+        primitive, parameters = equation.primitive, equation.params
         inputs = [read(atom) for atom in equation.invars]
         stack = "/".join(part for part in (where, str(equation.source_info.name_stack)) if part)
-        inner = equation.params.get("jaxpr", equation.params.get("call_jaxpr"))
-        if hasattr(inner, "consts") and equation.primitive.name not in ("scan", "while", "cond"):
+        if primitive.name in CALLS:
+            inner = parameters.get("jaxpr", parameters.get("call_jaxpr"))
             outputs = _run(inner, inputs, seen, stack)
         else:
-            functions, parameters = equation.primitive.get_bind_params(equation.params)
-            outputs = equation.primitive.bind(*functions, *inputs, **parameters)
-            outputs = outputs if equation.primitive.multiple_results else [outputs]
-            _note(equation.primitive.name, stack, inputs, outputs, seen)
+            outputs = primitive.bind(*inputs, **primitive.get_bind_params(parameters))
+            outputs = outputs if primitive.multiple_results else [outputs]
+            _note(primitive.name, stack, inputs, outputs, seen)
         values |= zip(equation.outvars, outputs, strict=True)
     return [read(atom) for atom in jaxpr.outvars]
 

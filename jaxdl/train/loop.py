@@ -128,7 +128,8 @@ class _Training:
         self.feed.restore(meta["feed"])
         self.best = None if meta["best"] is None else (meta["best"][0], meta["best"][1])
         self.worse, self.earlier = meta["worse"], meta["seconds"]
-        self.history = event_file.scalars(self.folder, self.step)
+        for tag, points in event_file.scalars(self.folder, self.step).items():
+            self.history[tag] = [(step, _rounded(value)) for step, value in points]
         self.terminal.say(f"Resumed from the checkpoint of step {self.step}.")
 
     def _warn(self, line: str) -> None:
@@ -139,7 +140,8 @@ class _Training:
     ) -> None:
         """Begin to write."""
         self.writer, self.profile = writer, traced
-        writer.start({**launched.hyperparameters, "seed": launched.seed}, str(self.folder))
+        name = f"{launched.experiment}/{self.folder.name}"
+        writer.start({**launched.hyperparameters, "seed": launched.seed}, name)
         if self.step == 0:
             writer.show(0, card.texts(launched, self.kept, self.program))
         self.clock.begin(self.step)
@@ -286,10 +288,13 @@ class _Training:
         if not all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(sums)):
             raise diagnose.explain(self.program, self.saved, step)
 
-    def _write(self, step: int, values: Mapping[str, float]) -> None:
+    def _write(self, step: int, values: Mapping[str, float]) -> dict[str, float]:
+        """Add a point to each curve; returns the numbers as the event file keeps them."""
         self.writer.scalars(step, values)
-        for tag, value in values.items():
-            self.history.setdefault(tag, []).append((step, float(np.float32(value))))
+        kept = {tag: _rounded(value) for tag, value in values.items()}
+        for tag, value in kept.items():
+            self.history.setdefault(tag, []).append((step, value))
+        return kept
 
     # --- evaluate, summarise, save
 
@@ -300,7 +305,7 @@ class _Training:
             values |= _tagged(name, metrics.values(measured))
         if not values:
             return
-        self._write(self.step, values)
+        values = self._write(self.step, values)
         self.terminal.test(self.step, values, self._judge(values))
 
     def _judge(self, values: Mapping[str, float]) -> bool:
@@ -308,11 +313,7 @@ class _Training:
         monitor = self.run.monitor
         if monitor is None:
             return False
-        if monitor.tag not in values:
-            raise errors.InputError(
-                f"The monitored metric must be one that is logged, got {monitor.tag!r}; "
-                f"an evaluation logs {', '.join(values)}."
-            )
+        programs.check_logged(monitor.tag, values)
         value = values[monitor.tag]
         self.score = value if monitor.highest else -value
         better = self.best is None or (
@@ -327,7 +328,9 @@ class _Training:
         shown: dict[str, runs.Shown] = {}
         for i, (tag, show) in enumerate(self.run.summaries.items()):
             shown[tag] = show(self.carry.state, self.program.summary_key(self.step, i))
-        self.writer.show(self.step, shown)
+        numbers = {tag: float(x) for tag, x in shown.items() if not isinstance(x, tuple)}
+        self._write(self.step, numbers)  # they are curves, part of the history
+        self.writer.show(self.step, {tag: x for tag, x in shown.items() if tag not in numbers})
 
     def _save(self) -> None:
         """Everything that the next launch needs to go on with the same bits."""
@@ -348,6 +351,11 @@ class _Training:
 
 def _tagged(group: str, values: Mapping[str, float]) -> dict[str, float]:
     return {f"{group}/{name}": value for name, value in values.items()}
+
+
+def _rounded(value: float) -> float:
+    """A number in the float32 of an event file, but 0.96 stays 0.96: its shortest decimal."""
+    return float(str(np.float32(value)))
 
 
 def _columns(points: list[tuple[int, float]]) -> tuple[np.ndarray, np.ndarray]:

@@ -14,6 +14,7 @@ import hashlib
 import math
 import re
 import time
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import jax
@@ -66,6 +67,7 @@ class Program:
         state_after, measured = traced.out_info
         _check_state(state, state_after)
         _check_summable(measured)
+        self._check_monitor(state)
         self.shape = Carry(state, measured)  # of what `begin` returns
         self.cost = cost.of(self.jaxpr)
         self.layout = _layout(run, self.cost, jax.default_backend())
@@ -87,8 +89,9 @@ class Program:
 
     def advance(self, carry: Carry, data: batches.Data, step: int, count: int) -> Carry:
         """`count` steps, the first of which is `step`; the carry given is used up."""
-        function = jax.jit(functools.partial(self._chunk, count=count), donate_argnums=0)
-        return self._call(("advance", count), function, carry, self.key, data, np.uint32(step))
+        function = functools.partial(self._chunk, count=count)
+        arguments = carry, self.key, data, np.uint32(step)
+        return self._call(("advance", count), function, *arguments, donate=0)
 
     def compiled_step(self) -> Any:
         """One step as XLA compiled it, without running it."""
@@ -140,10 +143,23 @@ class Program:
     ) -> learner.Metrics:
         return self.run.learner.evaluate(state, select(data, 0), jax.random.fold_in(key, i))
 
-    def _call(self, name: Any, function: Any, *arguments: Any) -> Any:
+    def _check_monitor(self, state: Any) -> None:
+        """The monitored metric must come out of the evaluation: told now, not after hours."""
+        if self.run.monitor is None:
+            return
+        test = self.run.monitor.tag.split("/")[0]
+        select, data = next(iter(self.run.tests[test].once()))
+        measured = self._examine.eval_shape(select, state, self.key, data, np.uint32(0))
+        if any(isinstance(metric, metrics.Collected) for metric in measured.values()):
+            return  # only the predictions themselves tell the names of its numbers
+        zeros = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), measured)
+        check_logged(self.run.monitor.tag, [f"{test}/{name}" for name in metrics.values(zeros)])
+
+    def _call(self, name: Any, function: Any, *arguments: Any, donate: Any = ()) -> Any:
         if name not in self._compiled:
             start = time.perf_counter()
-            self._compiled[name] = function.lower(*arguments).compile()
+            jitted = jax.jit(function, donate_argnums=donate)
+            self._compiled[name] = jitted.lower(*arguments).compile()
             self.compile_seconds += time.perf_counter() - start
         return self._compiled[name](*arguments)
 
@@ -188,6 +204,15 @@ def _check_state(before: Any, after: Any) -> None:
                 "Learner.step must keep the state's shapes and dtypes; "
                 f"{name} went from {x.dtype}{list(x.shape)} to {y.dtype}{list(y.shape)}."
             )
+
+
+def check_logged(tag: str, logged: Iterable[str]) -> None:
+    """A monitored metric must be among those of the evaluation."""
+    if tag not in logged:
+        raise errors.InputError(
+            f"The monitored metric must be one that is logged, got {tag!r}; "
+            f"an evaluation logs {', '.join(logged)}."
+        )
 
 
 def _check_summable(measured: learner.Metrics) -> None:

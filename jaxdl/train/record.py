@@ -22,6 +22,7 @@ from jaxdl import errors
 
 FILE = "run.json"
 SOURCE = "experiment.py"
+PARTIAL = f".{FILE}."  # a record not yet whole; what a kill left of one does not count
 PACKAGES = ("jaxdl", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy")
 
 
@@ -68,8 +69,9 @@ def claim(folder: pathlib.Path, launched: Launched, program: Mapping[str, Any]) 
     record = load(folder)
     if record is not None:
         _check_same(folder, record, wanted)
+        _keep_source(folder, launched)
         return record
-    if folder.is_dir() and any(folder.iterdir()):
+    if folder.is_dir() and any(not path.name.startswith(PARTIAL) for path in folder.iterdir()):
         raise errors.InputError(
             f"The run folder {folder} must be empty or hold a run, got other files. "
             "Choose another --name."
@@ -77,18 +79,25 @@ def claim(folder: pathlib.Path, launched: Launched, program: Mapping[str, Any]) 
     record = wanted | _surroundings()
     with _writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        if launched.source is not None and launched.source.exists():
-            shutil.copyfile(launched.source, folder / SOURCE)
     write(folder, record)
+    _keep_source(folder, launched)
     return record
 
 
 def write(folder: pathlib.Path, record: Mapping[str, Any]) -> None:
     """Put the record into the folder, whole or not at all."""
     with _writing(folder):
-        partial = folder / f".{FILE}.{os.getpid()}"
+        partial = folder / f"{PARTIAL}{os.getpid()}"
         partial.write_text(json.dumps(record, indent=2) + "\n")
         os.replace(partial, folder / FILE)
+
+
+def _keep_source(folder: pathlib.Path, launched: Launched) -> None:
+    """Copy the experiment; after the record, so that a kill between leaves a folder that is ours."""
+    kept = folder / SOURCE
+    if launched.source is not None and launched.source.exists() and not kept.exists():
+        with _writing(folder):
+            shutil.copyfile(launched.source, kept)
 
 
 class _writing:
