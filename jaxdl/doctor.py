@@ -99,7 +99,7 @@ CHECKS = {
 }
 
 
-def check(function: Callable[[], None], limit: float = LIMIT) -> Outcome:
+def check(function: Callable[[], None], limit: float | int = LIMIT) -> Outcome:
     """Run one of the functions above in a child process, under a watchdog."""
     code = f"import jaxdl; from {function.__module__} import {function.__name__} as f; f()"
     # A child beside another process on a GPU must not take its memory.

@@ -216,14 +216,14 @@ def _read(path: pathlib.Path) -> bytes:
 
 
 def _parse(path: pathlib.Path, text: bytes) -> ast.Module:
+    if b"\0" in text:
+        raise errors.InputError(f"{shown(path)} is not Python: it contains null bytes.")
     try:
         return ast.parse(text, filename=str(path))
     except SyntaxError as error:
         line = f", line {error.lineno}" if error.lineno else ""
         code = f"\n  {error.text.strip()}" if error.text else ""
         raise errors.InputError(f"{shown(path)}{line} is not Python: {error.msg}.{code}") from error
-    except ValueError as error:
-        raise errors.InputError(f"{shown(path)} is not Python: {error}.") from error
 
 
 class _HeavyError(Exception):

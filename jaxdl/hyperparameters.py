@@ -1,28 +1,25 @@
 """Hyperparameters: an experiment's signature as a command line, and its values as plain JSON.
 
-Values are parsed by tyro (Brent Yi, 2021); what surrounds them is read here, so that an error is
-one line that names the flag.
+What a single value may be: jaxdl/values.py.
 """
 
 import contextlib
 import dataclasses
-import enum
 import inspect
 import io
-import math
-import pathlib
 import tokenize
-import types
 import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from jaxdl import errors, experiment
+from jaxdl import errors, experiment, values
 
-REQUIRED = inspect.Parameter.empty
-_WORDS = {int: "an integer", float: "a number", str: "text", pathlib.Path: "a path"}
-_METAVARS = {int: "INT", float: "FLOAT", str: "TEXT", pathlib.Path: "PATH", bool: "{True,False}"}
-_TRUTH = {"true": True, "false": False, "1": True, "0": False, "yes": True, "no": False}
+
+class _Required:
+    """In place of a default: there is none."""
+
+
+REQUIRED = _Required()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,7 +48,7 @@ def of(function: Callable[..., Any], file: experiment.File | None = None) -> lis
                 f"The parameters of an experiment must have names of their own, got {parameter}."
             )
         kind = _resolved(function, name, parameter.annotation)
-        found += _flattened(name, kind, parameter.default, notes.get(name, ""))
+        found += _flattened(name, kind, _default_of(parameter), notes.get(name, ""))
     return found
 
 
@@ -60,8 +57,8 @@ def parse(
 ) -> dict[str, Any]:
     """Name -> value of what a command line gives; it errs with the flag and a suggestion."""
     flags = {parameter.name: parameter for parameter in known}
-    values: dict[str, Any] = {}
-    for flag, tokens in groups(argv):
+    found: dict[str, Any] = {}
+    for flag, words in groups(argv):
         name = flag.lstrip("-").replace("-", "_")
         parameter, negated = flags.get(name), False
         if parameter is None:
@@ -69,19 +66,21 @@ def parse(
         if parameter is None or (negated and parameter.type is not bool):
             raise _unknown(flag, flags, refusal, command)
         if negated:
-            if tokens:
-                raise errors.InputError(f"{flag} must stand alone, got {' '.join(tokens)!r}.")
-            values[parameter.name] = False
+            if words:
+                raise errors.InputError(f"{flag} must stand alone, got {' '.join(words)!r}.")
+            found[parameter.name] = False
         else:
-            values[parameter.name] = value(parameter, tokens)
-    return values
+            found[parameter.name] = values.read(
+                parameter.type, words, parameter.flag, parameter.form
+            )
+    return found
 
 
 def groups(argv: Sequence[str]) -> list[tuple[str, list[str]]]:
     """A command line as flags, each with the words that follow it."""
     found: list[tuple[str, list[str]]] = []
     for word in argv:
-        if word.startswith("-") and len(word) > 1 and not _is_number(word):
+        if word.startswith("-") and len(word) > 1 and not values.is_number(word):
             flag, equals, text = word.partition("=")
             found.append((flag, [text] if equals else []))
         elif found:
@@ -93,40 +92,12 @@ def groups(argv: Sequence[str]) -> list[tuple[str, list[str]]]:
     return found
 
 
-def value(parameter: Hyperparameter, tokens: Sequence[str]) -> Any:
-    """The words behind a flag as a value of its type."""
-    kind, text = parameter.type, " ".join(tokens)
-    if not _parsable(kind):
-        raise errors.InputError(
-            f"{parameter.flag} must be set from Python, with jaxdl.launch.launch: "
-            f"a command line cannot write {_named(kind)}."
-        )
-    if kind is bool and not tokens:
-        return True
-    if kind is bool and text.lower() in _TRUTH:
-        return _TRUTH[text.lower()]
-    if kind in (str, pathlib.Path) and len(tokens) == 1:
-        return kind(text)  # tyro would take a leading dash for a flag
-    result = _parsed_by_tyro(kind, tokens)
-    if result is not REQUIRED and not _has_nan(result):
-        return result
-    if not tokens:
-        raise errors.InputError(
-            f"{parameter.flag} must be followed by {parameter.form or words(kind)}."
-        )
-    hint = _meant(kind, tokens)
-    raise errors.InputError(
-        f"{parameter.flag} must be {words(kind)}, got {text!r}."
-        + (f" Did you mean {hint}?" if hint else "")
-    )
-
-
 def assemble(function: Callable[..., Any], given: Mapping[str, Any]) -> dict[str, Any]:
     """The arguments to call an experiment with, its defaults included."""
     arguments = {}
     for name, parameter in inspect.signature(function).parameters.items():
         kind = _resolved(function, name, parameter.annotation)
-        arguments[name] = _assembled(name, kind, parameter.default, given)
+        arguments[name] = _assembled(name, kind, _default_of(parameter), given)
     return arguments
 
 
@@ -138,56 +109,21 @@ def plain(arguments: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
             fields = {f.name: getattr(argument, f.name) for f in dataclasses.fields(argument)}
             flat |= plain(fields, f"{prefix}{name}.")
         else:
-            flat[prefix + name] = _plain(argument)
+            flat[prefix + name] = values.plain(argument)
     return flat
 
 
 def revived(flat: Mapping[str, Any], known: Iterable[Hyperparameter], owner: str) -> dict[str, Any]:
     """Values from the JSON that `plain` made; what is at its default needs no reading."""
     flags = {parameter.name: parameter for parameter in known}
-    values = {}
+    found = {}
     for name, recorded in flat.items():
         if name not in flags:
             raise errors.InputError(f"The run has a hyperparameter {name}, {owner} has not.")
         parameter = flags[name]
-        if parameter.default is REQUIRED or _plain(parameter.default) != recorded:
-            values[name] = value(parameter, _tokens(recorded))
-    return values
-
-
-def words(kind: Any) -> str:
-    """What a value of a type is, in words: "an integer", "relu or gelu"."""
-    if kind in _WORDS:
-        return _WORDS[kind]
-    if kind is bool:
-        return "true or false"
-    choices = _choices(kind)
-    if choices:
-        return " or ".join(part for part in (", ".join(choices[:-1]), choices[-1]) if part)
-    if _is_union(kind):
-        return " or ".join("None" if k is types.NoneType else words(k) for k in _arguments(kind))
-    return f"of the form {metavar(kind)}"
-
-
-def metavar(kind: Any) -> str:
-    """The place of a value in a usage line: "INT", "{relu,gelu}"."""
-    if kind in _METAVARS:
-        return _METAVARS[kind]
-    choices = _choices(kind)
-    if choices:
-        return "{" + ",".join(choices) + "}"
-    inner = [k for k in _arguments(kind) if k is not Ellipsis]
-    parts = ["None" if k is types.NoneType else metavar(k) for k in inner]
-    if _is_union(kind):
-        return "|".join(parts)
-    if parts and typing.get_origin(kind) is tuple and Ellipsis not in _arguments(kind):
-        return " ".join(parts)
-    return f"[{' '.join(parts)} ...]" if parts else _named(kind)
-
-
-def written(default: Any) -> str:
-    """A default as it would be typed."""
-    return " ".join(_tokens(_plain(default)))
+        if parameter.default is REQUIRED or values.plain(parameter.default) != recorded:
+            found[name] = values.read(parameter.type, values.tokens(recorded), parameter.flag)
+    return found
 
 
 def _resolved(function: Callable[..., Any], name: str, annotation: Any) -> Any:
@@ -200,6 +136,10 @@ def _resolved(function: Callable[..., Any], name: str, annotation: Any) -> Any:
             f"The annotation of {name} must be a type, got {written}: {error}."
         ) from error
     return annotation
+
+
+def _default_of(parameter: inspect.Parameter) -> Any:
+    return REQUIRED if parameter.default is inspect.Parameter.empty else parameter.default
 
 
 def _flattened(name: str, kind: Any, default: Any, note: str) -> list[Hyperparameter]:
@@ -257,7 +197,7 @@ def _assembled(name: str, kind: Any, default: Any, given: Mapping[str, Any]) -> 
         result = given.get(name, default)
         if result is REQUIRED:
             leaf = Hyperparameter(name, _leaf(kind, default))
-            raise errors.InputError(f"{leaf.flag} must be given: {words(leaf.type)}.")
+            raise errors.InputError(f"{leaf.flag} must be given: {values.words(leaf.type)}.")
         return result
     fields = {f.name: _assembled(f"{name}.{f.name}", f.type, f.default, given) for f in nested}
     try:
@@ -284,98 +224,6 @@ def _affirmed(name: str) -> str:
     if name.startswith("no_"):
         return name[3:]
     return ".".join([*path, last.removeprefix("no_")]) if last.startswith("no_") else ""
-
-
-def _is_number(word: str) -> bool:
-    with contextlib.suppress(ValueError):
-        float(word)
-        return True
-    return False
-
-
-def _parsed_by_tyro(kind: Any, tokens: Sequence[str]) -> Any:
-    """What tyro makes of the words, REQUIRED where it refuses them."""
-    import tyro
-
-    if any(word in ("-h", "--help") for word in tokens):
-        return REQUIRED
-    silence = io.StringIO()
-    try:
-        with contextlib.redirect_stdout(silence), contextlib.redirect_stderr(silence):
-            return tyro.cli(kind, args=list(tokens), console_outputs=False)
-    except SystemExit:
-        return REQUIRED
-
-
-def _has_nan(result: Any) -> bool:
-    if isinstance(result, tuple | list):
-        return any(map(_has_nan, result))
-    return isinstance(result, float) and math.isnan(result)
-
-
-def _meant(kind: Any, tokens: Sequence[str]) -> str | None:
-    """The value a user most likely meant."""
-    choices = _choices(kind)
-    if choices:
-        return experiment.nearest(" ".join(tokens), choices)
-    number = float(tokens[0]) if len(tokens) == 1 and _is_number(tokens[0]) else math.nan
-    if kind is int and math.isfinite(number) and number == int(number):
-        return str(int(number))
-    return None
-
-
-def _arguments(kind: Any) -> tuple[Any, ...]:
-    return typing.get_args(kind)
-
-
-def _is_union(kind: Any) -> bool:
-    return typing.get_origin(kind) in (typing.Union, types.UnionType)
-
-
-def _choices(kind: Any) -> list[str]:
-    """The words of a Literal or an Enum."""
-    if typing.get_origin(kind) is typing.Literal:
-        return [str(choice) for choice in _arguments(kind)]
-    if isinstance(kind, type) and issubclass(kind, enum.Enum):
-        return list(kind.__members__)
-    return []
-
-
-def _parsable(kind: Any) -> bool:
-    """Whether a command line can write values of a type."""
-    if kind in _METAVARS or kind is types.NoneType or kind is Ellipsis or _choices(kind):
-        return True
-    containers = (tuple, list, dict, set, frozenset)
-    if not (_is_union(kind) or typing.get_origin(kind) in (*containers, Sequence, Mapping)):
-        return False
-    return bool(_arguments(kind)) and all(map(_parsable, _arguments(kind)))
-
-
-def _named(kind: Any) -> str:
-    return getattr(kind, "__name__", None) or str(kind)
-
-
-def _plain(argument: Any) -> Any:
-    if argument is None or isinstance(argument, bool | int | float | str):
-        return argument.name if isinstance(argument, enum.Enum) else argument
-    if isinstance(argument, enum.Enum):
-        return argument.name
-    if isinstance(argument, tuple | list | set | frozenset):
-        return [_plain(item) for item in argument]
-    if isinstance(argument, Mapping):
-        return {str(key): _plain(item) for key, item in argument.items()}
-    if getattr(argument, "ndim", None) == 0:  # a number of NumPy's or JAX's
-        return argument.item()
-    return getattr(argument, "__qualname__", None) or str(argument)
-
-
-def _tokens(recorded: Any) -> list[str]:
-    """The words that give a plain value on the command line."""
-    if isinstance(recorded, list):
-        return [word for item in recorded for word in _tokens(item)]
-    if isinstance(recorded, dict):
-        return [word for key, item in recorded.items() for word in (key, *_tokens(item))]
-    return [str(recorded)]
 
 
 def _notes(file: experiment.File) -> dict[str, str]:

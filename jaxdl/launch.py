@@ -130,6 +130,8 @@ def _command(argv: Sequence[str]) -> int:
     values, options = _parse(words, file, known)
     if options.resume is None:
         hyperparameters.assemble(file.signature(), values)  # what is required has been given
+    else:
+        _folder_to_resume(options.resume, options.logdir, file.name)
     _set_up()
     # The signature was read without the file; Enums and dataclasses are to be the file's own.
     values, _ = _parse(words, file, hyperparameters.of(file.function))
@@ -293,7 +295,7 @@ def _file_to_resume(words: Sequence[str]) -> experiment.File:
         raise errors.InputError(
             f"{folder / 'run.json'} must be a run's record: {error}."
         ) from error
-    path = experiment.listed().get(name, folder / "experiment.py")
+    path = experiment.listed().get(name, folder.absolute() / "experiment.py")
     return experiment.File(path, name)
 
 

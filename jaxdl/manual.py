@@ -8,7 +8,7 @@ import rich.padding
 import rich.table
 import rich.text
 
-from jaxdl import errors, experiment, hyperparameters
+from jaxdl import errors, experiment, hyperparameters, values
 
 COMMAND = "python -m jaxdl.launch"
 WIDTH = 100  # wider lines are hard to read
@@ -95,7 +95,7 @@ def _parameters(parameters: Iterable[hyperparameters.Hyperparameter]) -> rich.ta
         if parameter.type is bool and parameter.default is not False:
             flag = rich.text.Text(f"--[no-]{parameter.flag[2:]}", "bold cyan")
         elif parameter.type is not bool:
-            form = parameter.form or hyperparameters.metavar(parameter.type)
+            form = parameter.form or values.metavar(parameter.type)
             flag.append(f" {form}", "not bold")
         table.add_row(flag, _default(parameter), rich.text.Text(parameter.note, "dim"))
     return table
@@ -108,7 +108,7 @@ def _default(parameter: hyperparameters.Hyperparameter) -> rich.text.Text:
         return rich.text.Text("on" if parameter.default else "")
     if parameter.default is None:
         return rich.text.Text("")
-    return rich.text.Text(hyperparameters.written(parameter.default) or "none")
+    return rich.text.Text(values.written(parameter.default) or "none")
 
 
 def _table() -> rich.table.Table:
