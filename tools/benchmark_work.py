@@ -81,7 +81,9 @@ def transformer(
     """A decoder-only transformer that predicts the next of `length` bytes."""
     from jaxdl.models import gpt
 
-    model = gpt.GPT(vocabulary=256, width=width, depth=depth, heads=heads, length=length)
+    model = gpt.GPT(
+        vocabulary=256, length=length, width=width, depth=depth, heads=heads, positions="learned"
+    )
     return Work(
         model,
         classification.next_token,
