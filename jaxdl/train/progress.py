@@ -79,8 +79,9 @@ class Progress:
 
 
 def listed(values: Mapping[str, float]) -> str:
-    """Metrics on one line."""
-    return "  ".join(f"{name} {number(value)}" for name, value in values.items())
+    """Metrics on one line, losses first."""
+    names = sorted(values, key=lambda name: not name.endswith("loss"))
+    return "  ".join(f"{name} {number(values[name])}" for name in names)
 
 
 def number(value: float) -> str:
