@@ -3,6 +3,7 @@
 One row is a command line, the text of experiments/x.py where it matters, and the whole message.
 """
 
+import json
 import re
 
 import pytest
@@ -49,6 +50,8 @@ def experiment(
     )
     return run.Run(learner=nothing, train=None, steps=steps)
 '''
+OTHER = {"experiment": "digits_mlp", "seed": 0, "command": ""}
+OTHER |= {"hyperparameters": {}, "program": {}, "versions": {}}
 RETURNS = "\n\ndef experiment():\n    return 3\n"
 LISTS = "`python -m jaxdl.launch` lists the experiments."
 HELPS = "`python -m jaxdl.launch toy --help` lists what there is."
@@ -173,13 +176,7 @@ def folder(tmp_path, monkeypatch):
     (tmp_path / "experiments" / "toy.py").write_text(TOY)
     (tmp_path / "file").write_text("")
     (tmp_path / "folder.py").mkdir()
-    for name, text in (
-        ("broken", "{"),
-        (
-            "other",
-            '{"experiment": "digits_mlp", "hyperparameters": {}, "seed": 0, "command": ""}',
-        ),
-    ):
+    for name, text in (("broken", "{"), ("other", json.dumps(OTHER))):
         (tmp_path / name).mkdir()
         (tmp_path / name / "run.json").write_text(text)
     return tmp_path

@@ -88,7 +88,8 @@ def recorded(folder, **changes):
     folder.mkdir(parents=True)
     hyperparameters = {"width": 7, "size": "LARGE", "bias": False, "shapes": [5], "steps": 3}
     record = {"experiment": "toy", "hyperparameters": hyperparameters, "seed": 9, "command": "c"}
-    (folder / "run.json").write_text(json.dumps(record | changes))
+    record |= {"program": {}, "versions": {}} | changes
+    (folder / "run.json").write_text(json.dumps(record))
     return folder
 
 
