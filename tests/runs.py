@@ -17,7 +17,7 @@ from jaxdl.data import batches, streams
 from jaxdl.learners import gradient
 from jaxdl.losses import classification
 from jaxdl.models import mlp
-from jaxdl.train import loop, record
+from jaxdl.train import loop, record, stop
 
 TESTS = pathlib.Path(__file__).parent
 
@@ -94,7 +94,7 @@ def train(what, folder, seed=0, **options):
     return loop.train(what, folder, launched(seed), quiet=True, **options)
 
 
-class StopAfter:
+class StopAfter(stop.Catcher):
     """In place of `stop.Catcher`: a signal that comes while the n-th chunk runs."""
 
     def __init__(self, chunks):
@@ -112,12 +112,17 @@ class StopAfter:
         return None if self.left >= 0 else "SIGTERM"
 
 
-def curves(folder):
-    """Tag -> [(step, value)] as TensorBoard reads it, without what depends on the clock."""
+def accumulated(folder):
+    """What TensorBoard's own reader makes of a run's folder."""
     accumulator = event_accumulator.EventAccumulator(
         str(folder), size_guidance={event_accumulator.SCALARS: 0}
     )
-    accumulator.Reload()
+    return accumulator.Reload()
+
+
+def curves(folder):
+    """Tag -> [(step, value)] as TensorBoard reads it, without what depends on the clock."""
+    accumulator = accumulated(folder)
     tags = [tag for tag in accumulator.Tags()["scalars"] if not tag.startswith("speed/")]
     return {tag: [(e.step, e.value) for e in accumulator.Scalars(tag)] for tag in tags}
 

@@ -66,6 +66,7 @@ class Program:
         self.jaxpr = traced.jaxpr
         state_after, measured = traced.out_info
         _check_state(state, state_after)
+        _check_metrics(measured, "Learner.step")
         _check_summable(measured)
         self._check_monitor(state)
         self.shape = Carry(state, measured)  # of what `begin` returns
@@ -150,6 +151,7 @@ class Program:
         test = self.run.monitor.tag.split("/")[0]
         select, data = next(iter(self.run.tests[test].once()))
         measured = self._examine.eval_shape(select, state, self.key, data, np.uint32(0))
+        _check_metrics(measured, "Learner.evaluate")
         if any(isinstance(metric, metrics.Collected) for metric in measured.values()):
             return  # only the predictions themselves tell the names of its numbers
         zeros = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), measured)
@@ -213,6 +215,20 @@ def check_logged(tag: str, logged: Iterable[str]) -> None:
             f"The monitored metric must be one that is logged, got {tag!r}; "
             f"an evaluation logs {', '.join(logged)}."
         )
+
+
+def _check_metrics(measured: Any, function: str) -> None:
+    """What a learner reports must be named metrics."""
+    if not isinstance(measured, dict):
+        raise errors.InputError(
+            f"{function} must return metrics as a dict, got {type(measured).__name__}."
+        )
+    for name, metric in measured.items():
+        if not callable(getattr(metric, "value", None)):
+            raise errors.InputError(
+                f"{function} must return metrics such as metrics.Mean.of(x), "
+                f"got {metric} for {name!r}."
+            )
 
 
 def _check_summable(measured: learner.Metrics) -> None:

@@ -22,6 +22,7 @@ from jaxdl import errors
 
 FILE = "run.json"
 SOURCE = "experiment.py"
+KEYS = ("experiment", "hyperparameters", "seed", "program", "command", "versions")
 PARTIAL = f".{FILE}."  # a record not yet whole; what a kill left of one does not count
 PACKAGES = ("jaxdl", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy")
 
@@ -54,12 +55,17 @@ def load(folder: pathlib.Path) -> dict[str, Any] | None:
     """The record in a folder, None where there is none."""
     path = folder / FILE
     try:
-        return json.loads(path.read_text())
-    except FileNotFoundError:
+        record = json.loads(path.read_text())
+        missing = [key for key in KEYS if key not in record]
+        if missing:
+            raise ValueError(f"no {missing[0]}")
+        return record
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
         raise errors.InputError(
-            f"The record {path} must be readable JSON, got {error}. Restore or remove the folder."
+            f"The record {path} must be readable JSON, got {reason}. Restore or remove the folder."
         ) from error
 
 
