@@ -2,12 +2,13 @@
 
 Every metric is a pytree of sums, so accumulation over steps, microbatches, ragged last batches,
 devices and hosts is tree-addition and exact by construction; `value()` finishes it on the host.
+Counts of events are integers on the device, since float32 stops counting at 2**24; the sums of a
+`Mean` are float32, each addition good to 6e-8 of the sum. The host adds in float64.
 `Collected` is the exception for measures that need every prediction at once (BLEU, word error rate,
 mean average precision): the host concatenates its arrays.
 """
 
 import dataclasses
-import operator
 from collections.abc import Callable
 from typing import Any
 
@@ -51,8 +52,9 @@ class Confusion:
     @classmethod
     def of(cls, predicted: Leaf, target: Leaf, classes: int) -> "Confusion":
         """Count integer predictions and targets of equal shape, each in [0, classes)."""
-        cells = jnp.ravel(target) * classes + jnp.ravel(predicted)
-        counts = jnp.zeros(classes * classes, jnp.float32).at[cells].add(1.0)
+        # Wide enough for the product, which would overflow labels kept as bytes.
+        cells = jnp.ravel(target).astype(jnp.int32) * classes + jnp.ravel(predicted)
+        counts = jnp.zeros(classes * classes, jnp.uint32).at[cells].add(1)
         return cls(counts.reshape(classes, classes))
 
     def value(self) -> dict[str, float]:
@@ -90,9 +92,10 @@ class ScoreHistogram:
         """Count scores in [0, 1] where the equally shaped `target` is 1 (positive) or 0
         (negative).
         """
-        cells = jnp.clip((jnp.ravel(scores) * bins).astype(jnp.int32), 0, bins - 1)
-        positive = (jnp.ravel(target) > 0).astype(jnp.float32)
-        empty = jnp.zeros(bins, jnp.float32)
+        scaled = jnp.ravel(scores).astype(jnp.float32) * bins
+        cells = jnp.clip(scaled.astype(jnp.int32), 0, bins - 1)
+        positive = (jnp.ravel(target) > 0).astype(jnp.uint32)
+        empty = jnp.zeros(bins, jnp.uint32)
         return cls(empty.at[cells].add(positive), empty.at[cells].add(1 - positive))
 
     def value(self) -> dict[str, float]:
@@ -159,7 +162,12 @@ def _merge_one(a: Any, b: Any) -> Any:
             lambda x, y: np.concatenate([np.asarray(x), np.asarray(y)]), a.arrays, b.arrays
         )
         return dataclasses.replace(a, arrays=joined)
-    return jax.tree.map(operator.add, a, b)
+    return jax.tree.map(_add, a, b)
+
+
+def _add(x: Any, y: Any) -> Any:
+    on_host = isinstance(x, np.ndarray | np.generic) and isinstance(y, np.ndarray | np.generic)
+    return np.add(x, y, dtype=np.float64) if on_host else x + y
 
 
 def values(metrics: dict[str, Any]) -> dict[str, float]:

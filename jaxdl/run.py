@@ -1,6 +1,7 @@
 """What an experiment returns: one frozen description of a run, checked as it is made."""
 
 import dataclasses
+import numbers
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
@@ -94,6 +95,8 @@ class Run:
         self._check_kinds()
         for name in ("steps", "log_every", "eval_every", "save_every", "keep", "patience", "chunk"):
             value = getattr(self, name)
+            if value is not None and not isinstance(value, numbers.Integral):
+                raise errors.InputError(f"Run.{name} must be an integer, got {value!r}.")
             if value is not None and value < 1:
                 raise errors.InputError(f"Run.{name} must be at least 1, got {value}.")
         if self.strategy not in ("auto", "unrolled", "rolled", "single"):
@@ -119,6 +122,11 @@ class Run:
                 "Run.train must be a source such as batches.shuffled(data, batch_size), "
                 f"got {type(self.train).__name__}."
             )
+        if not isinstance(self.tests, Mapping):
+            raise errors.InputError(
+                'Run.tests must be a mapping such as {"test": batches.once(data, batch_size)}, '
+                f"got {type(self.tests).__name__}."
+            )
         for name, test in self.tests.items():
             if not hasattr(test, "once"):
                 raise errors.InputError(
@@ -140,8 +148,7 @@ class Run:
             raise errors.InputError("Run.patience must come with a monitor or a test to watch.")
         if self.monitor is None:
             return
-        test = self.monitor.tag.split("/")[0]
-        if test not in self.tests:
+        if not any(self.monitor.tag.startswith(f"{test}/") for test in self.tests):
             names = ", ".join(self.tests) or "none"
             raise errors.InputError(
                 "The monitored metric must be one of a test "

@@ -8,7 +8,7 @@ jit. Data too large for memory: jaxdl/data/streams.py.
 import dataclasses
 import functools
 from collections.abc import Callable, Iterator
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -21,6 +21,7 @@ Data = Any  # what a compiled chunk is given to pick its batches from
 Select = Callable[[Data, Any], Any]  # (data, i) -> the batch of the chunk's i-th step
 
 
+@runtime_checkable
 class Feed(Protocol):
     """An opened source of training batches."""
 
@@ -45,11 +46,19 @@ class Feed(Protocol):
         ...
 
 
+@runtime_checkable
 class Source(Protocol):
     """What `Run.train` may be: shuffled examples in memory, or a stream."""
 
-    batch_size: int
-    size: int | None  # examples in an epoch; None where a stream does not know
+    @property
+    def batch_size(self) -> int:
+        """Examples in each batch."""
+        ...
+
+    @property
+    def size(self) -> int | None:
+        """Examples in an epoch; None where a stream does not know."""
+        ...
 
     def open(self, seed: int) -> Feed:
         """A feed for the run of this seed."""
@@ -60,10 +69,14 @@ class Source(Protocol):
         ...
 
 
+@runtime_checkable
 class Pass(Protocol):
     """What `Run.tests` holds: every example once, in order."""
 
-    size: int | None
+    @property
+    def size(self) -> int | None:
+        """How many examples; None where a stream does not know."""
+        ...
 
     def once(self) -> Iterator[tuple[Select, Data]]:
         """One pass; batches that share a `select` and shapes share a compiled program."""
@@ -83,8 +96,8 @@ def shuffled(
     transform: batch -> batch, run on the device (bytes to numbers, say).
     augment: (batch, key) -> batch, run on the device after it, with a key of its own at each step.
     """
-    checks.arrays(arrays, "Training data")
-    size = len(jax.tree.leaves(arrays)[0])
+    size = checks.arrays(arrays, "Training data")
+    _check_in_memory(size)
     _check_batch_size(batch_size, size)
     pick = functools.partial(_pick_examples, transform=transform)
     return Shuffled(arrays, batch_size, size, pick, augment)
@@ -104,8 +117,8 @@ def once(
     arrays: Any, batch_size: int, *, transform: Callable[[Any], Any] | None = None
 ) -> "InOrder":
     """Every example once, in order; the last batch is smaller where the size does not divide."""
-    checks.arrays(arrays, "Test data")
-    size = len(jax.tree.leaves(arrays)[0])
+    size = checks.arrays(arrays, "Test data")
+    _check_in_memory(size)
     _check_positive(batch_size)
     return InOrder(arrays, batch_size, size, functools.partial(_pick_examples, transform=transform))
 
@@ -145,7 +158,8 @@ class Shuffled:
 
 def order_key(seed: int) -> np.ndarray:
     """The two words, shape (2,) uint32, that set the order of the data in the run of this seed."""
-    return np.asarray(jax.random.key_data(jax.random.fold_in(jax.random.key(seed), 1)))
+    key = jax.random.key(seed, impl="threefry2x32")  # whatever the user made the default
+    return np.asarray(jax.random.key_data(jax.random.fold_in(key, 1)))
 
 
 class Nothing:
@@ -234,7 +248,13 @@ def _pick_windows(corpus: Any, indices: Any, *, length: int) -> Any:
 
 
 def _window_count(corpus: Any, length: int) -> int:
-    checks.arrays(corpus, "The corpus")
+    _check_in_memory(checks.arrays(corpus, "The corpus"))
+    flat = isinstance(corpus, np.ndarray | jax.Array) and corpus.ndim == 1
+    if not flat or not jnp.issubdtype(corpus.dtype, jnp.integer):
+        found = f"{corpus.dtype}{list(corpus.shape)}" if hasattr(corpus, "dtype") else "a tree"
+        raise errors.InputError(
+            f"The corpus must be one array of integers of shape (tokens,), got {found}."
+        )
     if length < 1:
         raise errors.InputError(f"A window's length must be at least 1, got {length}.")
     count = (len(corpus) - 1) // length
@@ -256,8 +276,11 @@ def _check_batch_size(batch_size: int, size: int) -> None:
         raise errors.InputError(
             f"The batch size must be at most the {size} training examples, got {batch_size}."
         )
+
+
+def _check_in_memory(size: int) -> None:
     if size > permutation.LARGEST:
         raise errors.InputError(
-            f"Data in memory must have at most {permutation.LARGEST} examples, got {size}. "
-            "Use jaxdl.data.streams."
+            f"Data in memory must have at most {permutation.LARGEST} examples or tokens, "
+            f"got {size}. Use jaxdl.data.streams."
         )

@@ -1,6 +1,7 @@
 """Data too large for the device's memory, streamed through Grain and prefetched."""
 
 import collections
+import contextlib
 import dataclasses
 import threading
 from collections.abc import Callable, Iterator
@@ -13,6 +14,7 @@ from jaxdl import errors
 from jaxdl.data import batches, permutation
 
 PREFETCH = 2  # chunks held ready beside the one that runs
+ENDED = "The training stream must not end before the run does; add .repeat() to it."
 
 
 def shuffled(arrays: Any, batch_size: int, *, threads: int = 2) -> "Stream":
@@ -25,18 +27,19 @@ def shuffled(arrays: Any, batch_size: int, *, threads: int = 2) -> "Stream":
         import grain
 
         words = batches.order_key(seed)
-        order = jax.jit(permutation.draw, static_argnums=(3, 4), backend="cpu")
+        order = jax.jit(permutation.draw, static_argnums=(3, 4))
+        host = jax.local_devices(backend="cpu")[0]
 
         def gather(step: int) -> Any:
-            epoch, offset = divmod(step * batch_size, in_memory.size)
+            epoch, offset = divmod(int(step) * batch_size, in_memory.size)
             place = np.uint32(epoch), np.uint32(offset)
-            indices = np.asarray(order(words, *place, batch_size, in_memory.size))
+            with jax.default_device(host):
+                indices = np.asarray(order(words, *place, batch_size, in_memory.size))
             return jax.tree.map(lambda x: x[indices], arrays)
 
-        options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=2 * threads)
-        return grain.MapDataset.range(2**31 - 1).map(gather).to_iter_dataset(options)
+        return grain.MapDataset.range(2**31 - 1).map(gather)
 
-    return Stream(make, batch_size, in_memory.size)
+    return Stream(make, batch_size, in_memory.size, threads)
 
 
 def grain(make: Callable[[int], Any], batch_size: int, *, size: int | None = None) -> "Stream":
@@ -55,10 +58,11 @@ class Stream:
     make: Callable[[int], Any]
     batch_size: int
     size: int | None
+    threads: int = 2
 
     def open(self, seed: int) -> "_StreamFeed":
         """A feed for the run of this seed."""
-        return _StreamFeed(lambda: iter(self.make(seed)), self.batch_size)
+        return _StreamFeed(lambda: _iterator(self.make(seed), self.threads), self.batch_size)
 
     def select(self, data: batches.Data, i: Any) -> Any:
         """The batch of the chunk's i-th step."""
@@ -79,12 +83,32 @@ class StreamOnce:
 
     def once(self) -> Iterator[tuple[batches.Select, batches.Data]]:
         """One pass; batches of one shape share one program."""
-        for batch in self.make():
-            yield _whole, jax.device_put(batch)
+        empty = True
+        with contextlib.closing(_iterator(self.make(), threads=2)) as iterator:
+            for batch in iterator:
+                empty = False
+                yield _whole, jax.device_put(batch)
+        if empty:
+            raise errors.InputError("A test stream must hold at least one batch, got none.")
 
 
 def _whole(data: batches.Data, i: Any) -> Any:
     return data
+
+
+def _iterator(dataset: Any, threads: int) -> Any:
+    """Grain's iterator, holding a few batches ready where its default would hold 500 of them."""
+    import grain
+
+    if isinstance(dataset, grain.MapDataset):
+        options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=2 * threads)
+        dataset = dataset.to_iter_dataset(options)
+    if not isinstance(dataset, grain.IterDataset):
+        raise errors.InputError(
+            "A stream must be a Grain MapDataset or IterDataset, "
+            f"got {type(dataset).__name__}; grain.MapDataset.source(...) makes one."
+        )
+    return iter(dataset)
 
 
 class _StreamFeed:
@@ -104,7 +128,10 @@ class _StreamFeed:
         self.standing = self.iterator.get_state()
 
     def first(self) -> batches.Data:
-        batch = next(self.begin())
+        with contextlib.closing(self.begin()) as iterator:
+            batch = next(iterator, None)
+        if batch is None:
+            raise errors.InputError(ENDED)
         self._check(batch)
         return jax.device_put(jax.tree.map(lambda x: np.asarray(x)[None], batch))
 
@@ -125,17 +152,22 @@ class _StreamFeed:
         return self.standing
 
     def restore(self, state: Any) -> None:
-        self.close()
+        self._halt()
         self.iterator.set_state(state)
         self.standing = state
 
     def close(self) -> None:
+        self._halt()
+        self.iterator.close()
+
+    def _halt(self) -> None:
+        """Stop the reader; what it has read ahead is forgotten."""
         with self.change:
             self.wanted = 0
             self.change.notify_all()
         if self.thread is not None:
             self.thread.join()
-        self.thread = None
+        self.thread = self.failure = None
         self.ready.clear()
 
     def _start(self) -> None:
@@ -154,9 +186,7 @@ class _StreamFeed:
                 self._check(batch)
                 item = batch, self.iterator.get_state()
             except StopIteration:
-                item = errors.InputError(
-                    "The training stream must not end before the run does; add .repeat() to it."
-                )
+                item = errors.InputError(ENDED)
             except Exception as error:
                 item = error
             with self.change:
@@ -168,8 +198,9 @@ class _StreamFeed:
                 self.change.notify_all()
 
     def _check(self, batch: Any) -> None:
-        sizes = {len(x) for x in jax.tree.leaves(batch)}
-        if sizes != {self.batch_size}:
+        shapes = [np.shape(x) for x in jax.tree.leaves(batch)]
+        if {shape[:1] for shape in shapes} != {(self.batch_size,)}:
             raise errors.InputError(
-                f"A streamed batch must have {self.batch_size} examples, got {sorted(sizes)}."
+                f"A streamed batch must have {self.batch_size} examples, "
+                f"got arrays of the shapes {', '.join(map(str, shapes))}."
             )

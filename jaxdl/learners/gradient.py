@@ -11,6 +11,7 @@ import optax
 from jaxdl import errors, learner, metrics
 
 Loss = Callable[[Any, Any], learner.Metrics]  # (outputs, batch) -> metrics with a Mean "loss"
+Scalar = float | int | jax.Array  # traced in a sweep
 
 
 class State(NamedTuple):
@@ -28,9 +29,9 @@ def supervised(
     optimizer: optax.GradientTransformation,
     *,
     scores: Loss | None = None,
-    clip: float | None = None,
+    clip: Scalar | None = None,
     microbatches: int = 1,
-    average: float | None = None,
+    average: Scalar | None = None,
     freeze: Sequence[str] = (),
 ) -> learner.Learner:
     """A learner that maps `batch["input"]` to outputs and follows the gradient of `loss`.
@@ -47,7 +48,7 @@ def supervised(
     """
     if microbatches < 1:
         raise errors.InputError(f"microbatches must be at least 1, got {microbatches}.")
-    if isinstance(average, float) and not 0 <= average < 1:
+    if isinstance(average, float | int) and not 0 <= average < 1:
         raise errors.InputError(f"average must be a decay in [0, 1), got {average}.")
     if isinstance(clip, float | int) and clip <= 0:
         raise errors.InputError(f"clip must be positive, got {clip}.")
@@ -65,7 +66,9 @@ def supervised(
         statistics = dict(model.init(keys, batch["input"], train=False))
         params = statistics.pop("params")
         moments = optimizer.init(params)
-        return State(params, statistics, moments, None if average is None else params)
+        # A copy: a state that holds a buffer twice cannot be donated.
+        moving = None if average is None else jax.tree.map(jnp.copy, params)
+        return State(params, statistics, moments, moving)
 
     def objective(params: Any, statistics: Any, batch: learner.Batch, key: learner.Key) -> Any:
         outputs, statistics = model.apply(
@@ -81,12 +84,13 @@ def supervised(
     def step(state: State, batch: learner.Batch, key: learner.Key) -> tuple[State, learner.Metrics]:
         gradient = jax.grad(objective, has_aux=True)
         total, (statistics, measured) = _accumulated(gradient, state, batch, key, microbatches)
-        mean = jax.tree.map(lambda g: g / measured["loss"].count.astype(g.dtype), total)
+        mean = jax.tree.map(lambda g: (g / measured["loss"].count).astype(g.dtype), total)
         updates, moments = optimizer.update(mean, state.optimizer, state.params)
         params = optax.apply_updates(state.params, updates)
         moving = None
         if average is not None:
-            moving = optax.incremental_update(params, state.average, 1 - average)
+            # In this form a parameter that stays is its own average to the last bit.
+            moving = jax.tree.map(lambda a, p: a + (1 - average) * (p - a), state.average, params)
         return State(params, statistics, moments, moving), measured | _observed(
             mean, moments, clip is not None
         )
@@ -138,10 +142,11 @@ def _observed(gradient: Any, moments: Any, with_norm: bool) -> learner.Metrics:
     """
     observed = {}
     if with_norm:
-        observed["gradient_norm"] = metrics.Mean.of(optax.global_norm(gradient))
-    rate = optax.tree_utils.tree_get(moments, "learning_rate")
-    if rate is not None:
-        observed["learning_rate"] = metrics.Mean.of(rate)
+        observed["gradient_norm"] = metrics.Mean.of(optax.tree.norm(gradient))
+    found = optax.tree_utils.tree_get_all_with_path(moments, "learning_rate")
+    rates = [rate for _, rate in found if isinstance(rate, jax.Array)]  # a schedule's state is none
+    if len(rates) == 1:
+        observed["learning_rate"] = metrics.Mean.of(rates[0])
     return observed
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Integer
 
 from jaxdl import metrics
 
@@ -48,7 +48,7 @@ def confusion(logits: Float[Array, "b k"], batch: dict[str, Any]) -> dict[str, A
 
 
 def _log_loss(
-    logits: Float[Array, "*b k"], target: Int[Array, "*b"]
+    logits: Float[Array, "*b k"], target: Integer[Array, "*b"]
 ) -> tuple[Float[Array, "*b"], Float[Array, "*b"]]:
     """Minus the log-probability of the target, and 1 where it is the most likely class.
 
@@ -56,8 +56,8 @@ def _log_loss(
     the logits not below the target's is one cheap reduction where argmax is a slow one on CPU.
     """
     logits = logits.astype(jnp.float32)
-    classes = jax.lax.broadcasted_iota(target.dtype, logits.shape, logits.ndim - 1)
-    picked = jnp.where(classes == target[..., None], logits, 0).sum(-1)
+    classes = jax.lax.broadcasted_iota(jnp.int32, logits.shape, logits.ndim - 1)
+    picked = jnp.where(classes == target.astype(jnp.int32)[..., None], logits, 0).sum(-1)
     losses = jax.nn.logsumexp(logits, axis=-1) - picked
     fixed = jax.lax.stop_gradient(logits)
     rank = (fixed >= jax.lax.stop_gradient(picked)[..., None]).sum(-1)

@@ -1,0 +1,162 @@
+"""Losses of classes against PyTorch's, scikit-learn's and optax's."""
+
+import pathlib
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+import scipy.special
+import sklearn.metrics
+
+from jaxdl import metrics
+from jaxdl.losses import classification
+
+FIXTURE = np.load(pathlib.Path(__file__).parents[1] / "fixtures" / "gradient.npz")
+
+
+def drawn(*shape: int, seed: int = 0, scale: float = 3.0):
+    """Logits, and targets one axis shorter."""
+    rng = np.random.default_rng(seed)
+    logits = jnp.asarray(rng.normal(scale=scale, size=shape), jnp.float32)
+    return logits, jnp.asarray(rng.integers(0, shape[-1], shape[:-1]), jnp.int32)
+
+
+def total(logits, target):
+    """What learners differentiate."""
+    return classification.cross_entropy(logits, {"target": target})["loss"].total
+
+
+@pytest.mark.parametrize("name", ["plain", "extreme"])
+def test_cross_entropy_and_its_gradient_agree_with_pytorch(name):
+    logits, target, losses, gradient = (
+        jnp.asarray(FIXTURE[f"cross_entropy/{name}/{key}"])
+        for key in ("logits", "target", "losses", "gradient")
+    )
+    ours, ours_gradient = jax.jit(jax.value_and_grad(total))(logits, target)
+    assert np.isfinite(ours)
+    np.testing.assert_allclose(ours, losses.sum(), rtol=1e-6)
+    np.testing.assert_allclose(ours_gradient, gradient, atol=1e-6)
+
+
+def test_cross_entropy_agrees_with_scikit_learn():
+    logits, target = drawn(50, 6)
+    measured = metrics.values(classification.cross_entropy(logits, {"target": target}))
+    probability = scipy.special.softmax(np.asarray(logits, np.float64), -1)
+    expected = sklearn.metrics.log_loss(target, probability, labels=range(6))
+    assert measured["loss"] == pytest.approx(expected, rel=1e-5)
+    assert measured["accuracy"] == pytest.approx(
+        sklearn.metrics.accuracy_score(target, np.argmax(logits, -1))
+    )
+
+
+@pytest.mark.parametrize("shape", [(7,), (5, 7), (2, 3, 4, 7)], ids=str)
+def test_any_leading_axes(shape):
+    logits, target = drawn(*shape)
+    loss = classification.cross_entropy(logits, {"target": target})["loss"]
+    expected = optax.losses.softmax_cross_entropy_with_integer_labels(logits, target)
+    np.testing.assert_allclose(loss.total, expected.sum(), rtol=1e-5)
+    assert float(loss.count) == expected.size
+
+
+def test_gradient_is_that_of_the_textbook():
+    logits, target = drawn(9, 5)
+
+    def textbook(logits):
+        probability = jnp.exp(logits) / jnp.exp(logits).sum(-1, keepdims=True)
+        return -jnp.log(probability[jnp.arange(9), target]).sum()
+
+    np.testing.assert_allclose(
+        jax.grad(total)(logits, target), jax.grad(textbook)(logits), atol=1e-6
+    )
+
+
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
+def test_extreme_logits_stay_finite(dtype):
+    logits = jnp.asarray([[1e4, -1e4, 0], [-1e4, 1e4, 1e4], [1e4, 1e4, 1e4]], dtype)
+    target = jnp.asarray([1, 0, 2])
+    loss, gradient = jax.value_and_grad(total)(logits, target)
+    high = float(logits[0, 0])
+    assert float(loss) == pytest.approx(4 * high + np.log(2) + np.log(3), rel=1e-6)
+    expected = [[1, -1, 0], [-1, 0.5, 0.5], [1 / 3, 1 / 3, -2 / 3]]
+    np.testing.assert_allclose(gradient.astype(jnp.float32), expected, atol=2e-3)
+
+
+def test_classes_ruled_out_by_minus_infinity():
+    logits = jnp.asarray([[0.0, -jnp.inf, 0.0]])
+    loss, gradient = jax.value_and_grad(total)(logits, jnp.asarray([2]))
+    assert float(loss) == pytest.approx(np.log(2))
+    np.testing.assert_allclose(gradient, [[0.5, 0, -0.5]], atol=1e-7)
+
+
+def test_half_precision_logits_are_summed_in_single():
+    logits, target = drawn(64, 300, seed=1)
+    half = logits.astype(jnp.bfloat16)
+    loss, gradient = jax.value_and_grad(total)(half, target)
+    assert loss.dtype == jnp.float32 and gradient.dtype == jnp.bfloat16
+    exact = total(half.astype(jnp.float32), target)
+    np.testing.assert_allclose(loss, exact, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("logits", "right"),
+    [([1.0, 2.0, 0.0], 1), ([2.0, 2.0, 0.0], 0), ([2.0, 1.0, 0.0], 0)],
+    ids=["largest", "tied", "second"],
+)
+def test_right_is_strictly_the_largest(logits, right):
+    measured = classification.cross_entropy(jnp.asarray([logits]), {"target": jnp.asarray([1])})
+    assert float(measured["accuracy"].total) == right
+
+
+def test_no_number_is_never_right():
+    nothing = jnp.full((4, 3), jnp.nan)
+    measured = classification.cross_entropy(nothing, {"target": jnp.asarray([0, 1, 2, 0])})
+    assert float(measured["accuracy"].total) == 0 and np.isnan(measured["loss"].value())
+
+
+def test_targets_kept_as_bytes():
+    """A vocabulary wider than the targets' type: no two classes may share a number."""
+    logits, target = drawn(20, 600, seed=2)
+    target = target % 200
+    narrow = total(logits, target.astype(jnp.uint8))
+    np.testing.assert_array_equal(narrow, total(logits, target))
+
+
+def test_next_token_in_nats_and_bits():
+    logits, target = drawn(3, 8, 11)
+    measured = metrics.values(classification.next_token(logits, {"target": target}))
+    rows = scipy.special.softmax(np.asarray(logits, np.float64), -1).reshape(-1, 11)
+    nats = sklearn.metrics.log_loss(np.ravel(target), rows, labels=range(11))
+    assert measured == pytest.approx(
+        {
+            "loss": nats,
+            "bits": nats / np.log(2),
+            "accuracy": np.mean(np.argmax(logits, -1) == np.asarray(target)),
+        },
+        rel=1e-5,
+    )
+
+
+def test_binary_scores_agree_with_scikit_learn():
+    logits, target = drawn(200, 2, seed=3, scale=1.0)
+    measured = metrics.values(classification.binary_scores(logits, {"target": target}))
+    positive = jax.nn.softmax(logits)[:, 1]
+    predicted = np.argmax(logits, -1)
+    assert measured["scores/auroc"] == pytest.approx(
+        sklearn.metrics.roc_auc_score(target, positive), abs=2e-3
+    )
+    assert measured["scores/auprc"] == pytest.approx(
+        sklearn.metrics.average_precision_score(target, positive), abs=5e-3
+    )
+    assert measured["confusion/f1"] == pytest.approx(
+        sklearn.metrics.f1_score(target, predicted, average="macro")
+    )
+
+
+def test_confusion_takes_the_most_likely_class():
+    logits, target = drawn(80, 4, seed=4)
+    matrix = classification.confusion(logits, {"target": target})["confusion"].matrix
+    np.testing.assert_array_equal(
+        matrix, sklearn.metrics.confusion_matrix(target, np.argmax(logits, -1))
+    )

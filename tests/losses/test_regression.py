@@ -1,0 +1,30 @@
+"""Losses of real numbers against scikit-learn's."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import sklearn.metrics
+
+from jaxdl.losses import regression
+
+
+@pytest.mark.parametrize("shape", [(9,), (9, 1), (9, 4)], ids=str)
+def test_squared_error_agrees_with_scikit_learn(shape):
+    rng = np.random.default_rng(0)
+    outputs, target = (jnp.asarray(rng.normal(size=shape), jnp.float32) for _ in range(2))
+    loss = regression.squared_error(outputs, {"target": target})["loss"]
+    expected = sklearn.metrics.mean_squared_error(target, outputs)
+    assert loss.value() == pytest.approx(expected, rel=1e-5)
+    gradient = jax.grad(lambda y: regression.squared_error(y, {"target": target})["loss"].total)
+    np.testing.assert_allclose(gradient(outputs), 2 * (outputs - target), rtol=1e-6)
+
+
+def test_half_precision_outputs_are_compared_in_single():
+    outputs, target = jnp.asarray([[100.5]], jnp.bfloat16), jnp.asarray([[100.25]], jnp.float32)
+    assert regression.squared_error(outputs, {"target": target})["loss"].value() == 0.0625
+
+
+def test_shapes_must_agree():
+    with pytest.raises(ValueError, match=r"must have the target's shape \(3,\), got \(3, 1\)\."):
+        regression.squared_error(jnp.zeros((3, 1)), {"target": jnp.zeros(3)})
