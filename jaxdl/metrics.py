@@ -166,7 +166,7 @@ def _merge_one(a: Any, b: Any) -> Any:
 
 
 def _add(x: Any, y: Any) -> Any:
-    on_host = isinstance(x, np.ndarray | np.generic) and isinstance(y, np.ndarray | np.generic)
+    on_host = all(isinstance(value, np.ndarray | np.generic) for value in (x, y))
     return np.add(x, y, dtype=np.float64) if on_host else x + y
 
 

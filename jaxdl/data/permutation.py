@@ -29,12 +29,12 @@ def draw(
     epoch, start: position `start` (below 2**31) counted from the beginning of epoch `epoch`.
     count: at most `size`, so that the positions touch two epochs at most.
     """
-    start = jnp.uint32(start)
-    epoch = jnp.uint32(epoch) + start // size
-    place = start % size + jnp.arange(count, dtype=jnp.uint32)
+    begin: Array = jnp.uint32(start)
+    first: Array = jnp.uint32(epoch) + begin // size
+    place = begin % size + jnp.arange(count, dtype=jnp.uint32)
     later = place >= size
     place = jnp.where(later, place - jnp.uint32(size), place)
-    salt = jnp.where(later, _salt(words, epoch + 1), _salt(words, epoch))
+    salt = jnp.where(later, _salt(words, first + 1), _salt(words, first))
     return permute(salt, place, size).astype(jnp.int32)
 
 

@@ -89,8 +89,7 @@ def supervised(
         params = optax.apply_updates(state.params, updates)
         moving = None
         if average is not None:
-            # In this form a parameter that stays is its own average to the last bit.
-            moving = jax.tree.map(lambda a, p: a + (1 - average) * (p - a), state.average, params)
+            moving = _averaged(state.average, params, average)
         return State(params, statistics, moments, moving), measured | _observed(
             mean, moments, clip is not None
         )
@@ -134,6 +133,11 @@ def _accumulated(
     start = (zeros[0], state.statistics, zeros[1])
     (total, statistics, measured), _ = jax.lax.scan(one, start, (jnp.arange(parts), pieces))
     return total, (statistics, measured)
+
+
+def _averaged(average: Any, params: Any, decay: Scalar) -> Any:
+    """The moving average with new parameters; those that do not move are it to the last bit."""
+    return jax.tree.map(lambda a, p: a + (1 - decay) * (p - a), average, params)
 
 
 def _observed(gradient: Any, moments: Any, with_norm: bool) -> learner.Metrics:

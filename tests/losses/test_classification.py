@@ -132,7 +132,7 @@ def test_next_token_in_nats_and_bits():
         {
             "loss": nats,
             "bits": nats / np.log(2),
-            "accuracy": np.mean(np.argmax(logits, -1) == np.asarray(target)),
+            "accuracy": float(np.mean(np.argmax(logits, -1) == np.asarray(target))),
         },
         rel=1e-5,
     )
