@@ -1,0 +1,220 @@
+"""GPT-2: a decoder-only transformer (Radford et al. 2019, "Language Models are Unsupervised
+Multitask Learners"), with learned or rotary positions (Su et al. 2021).
+"""
+
+import functools
+from typing import Any, Literal, NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+from jaxdl.nn import attention, dense, layer_norm, sampling, transformer
+
+
+class Cache(NamedTuple):
+    """What a model remembers of the tokens it has read: keys and values per block, and how many."""
+
+    blocks: tuple[attention.Cache, ...]
+    length: Int[Array, ""]
+
+
+class GPT(nn.Module):
+    """A language model: integer tokens (b, n), n up to `length`, to float32 logits (b, n, v).
+
+    Dropout falls on the embeddings and on the branches of the blocks, not on attention weights.
+    tied: the output uses the token embedding, as GPT-2 does; otherwise `output/kernel`.
+
+    Parameters: `tokens/embedding` (v, width), `positions/embedding` (length, width) if learned,
+    `block_0`, ... as `transformer.Block` documents, `norm`, and `output/kernel` if not tied.
+    """
+
+    vocabulary: int = 50257
+    length: int = 1024
+    width: int = 768
+    depth: int = 12
+    heads: int = 12
+    groups: int | None = None
+    positions: Literal["learned", "rotary"] = "learned"
+    tied: bool = True
+    dropout: float = 0.0
+    dtype: Any = jnp.float32
+
+    def __post_init__(self) -> None:
+        for name in ("vocabulary", "length", "width", "depth", "heads"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"GPT's {name} must be at least 1, got {getattr(self, name)}.")
+        if self.width % self.heads:
+            raise ValueError(
+                f"GPT's width must be a multiple of its heads, got {self.width} and {self.heads}."
+            )
+        if self.groups is not None and (self.groups < 1 or self.heads % self.groups):
+            raise ValueError(
+                f"GPT's heads must be a multiple of its groups, got {self.heads} and {self.groups}."
+            )
+        if self.positions not in ("learned", "rotary"):
+            raise ValueError(
+                f'GPT\'s positions must be "learned" or "rotary", got {self.positions!r}.'
+            )
+        if self.positions == "rotary" and self.width // self.heads % 2:
+            raise ValueError(
+                "GPT's width per head must be even for rotary positions, "
+                f"got {self.width // self.heads}."
+            )
+        if not 0 <= self.dropout < 1:
+            raise ValueError(f"GPT's dropout must lie in [0, 1), got {self.dropout}.")
+        super().__post_init__()
+
+    def __call__(self, x: Int[Array, "b n"], train: bool = False) -> Float[Array, "b n v"]:
+        """Logits of the next token after each of x's."""
+        return self.advance(x, None, train)[0]
+
+    @nn.compact
+    def advance(
+        self, x: Int[Array, "b n"], cache: Cache | None = None, train: bool = False
+    ) -> tuple[Float[Array, "b n v"], Cache | None]:
+        """Logits, and the cache with x read in; x goes on after what the cache has read.
+
+        `logits, cache = model.apply(variables, tokens, cache, method="advance")`, begun with
+        `empty_cache(model, batch)`, gives what the whole sequence at once gives. The cache holds
+        `length` tokens; more must not be put in.
+        """
+        self._check_input(x)
+        start = jnp.zeros((), jnp.int32) if cache is None else cache.length
+        small = nn.initializers.normal(0.02)
+        embed = nn.Embed(
+            self.vocabulary, self.width, dtype=self.dtype, embedding_init=small, name="tokens"
+        )
+        y = embed(x)
+        if self.positions == "learned":
+            y = y + self._places(x.shape[1], start)[None]
+        y = nn.Dropout(self.dropout, deterministic=not train, name="dropout")(y)
+        blocks = []
+        for n in range(self.depth):
+            block = transformer.Block(
+                self.heads,
+                self.groups,
+                causal=True,
+                rotary=10_000.0 if self.positions == "rotary" else None,
+                dropout=self.dropout,
+                dtype=self.dtype,
+                kernel_init=small,
+                # What the residual stream sums grows with depth; section 2.3 of the paper.
+                output_init=nn.initializers.normal(0.02 * (2 * self.depth) ** -0.5),
+                name=f"block_{n}",
+            )
+            y, memory = block(y, train, None if cache is None else cache.blocks[n], start)
+            blocks.append(memory)
+        y = layer_norm.LayerNorm(dtype=self.dtype, name="norm")(y)
+        if self.tied:
+            logits = embed.attend(y.reshape(-1, self.width)).reshape(*x.shape, self.vocabulary)
+        else:
+            output = dense.Dense(
+                self.vocabulary, False, self.dtype, kernel_init=small, name="output"
+            )
+            logits = output(y)
+        cache = None if cache is None else Cache(tuple(blocks), start + x.shape[1])
+        return logits.astype(jnp.float32), cache
+
+    def _places(self, count: int, start: Int[Array, ""]) -> Float[Array, "n d"]:
+        init = nn.initializers.normal(0.02)
+        places = nn.Embed(
+            self.length, self.width, dtype=self.dtype, embedding_init=init, name="positions"
+        )
+        table = places.embedding.astype(self.dtype)
+        return jax.lax.dynamic_slice_in_dim(table, start, count)
+
+    def _check_input(self, x: Array) -> None:
+        if not jnp.issubdtype(x.dtype, jnp.integer) or x.ndim != 2:
+            raise ValueError(
+                f"GPT's input must be integer tokens (b, n), got {x.dtype}{list(x.shape)}."
+            )
+        if x.shape[1] > self.length:
+            raise ValueError(
+                f"GPT's input must have at most {self.length} tokens, its context, "
+                f"got {x.shape[1]}. Cut the text or make a model with a greater length."
+            )
+
+
+# Table 2 of the paper; the counts of parameters are those of the published files.
+gpt2 = functools.partial(GPT, width=768, depth=12, heads=12)  # 124,439,808
+gpt2_medium = functools.partial(GPT, width=1024, depth=24, heads=16)  # 354,823,168
+gpt2_large = functools.partial(GPT, width=1280, depth=36, heads=20)  # 774,030,080
+gpt2_xl = functools.partial(GPT, width=1600, depth=48, heads=25)  # 1,557,611,200
+
+# How parameters lie on a mesh: the first pattern found in a path gives one mesh axis, or None, per
+# dimension. Columns of what goes into heads and hidden units and rows of what comes out of them
+# share the axis "tensor", so that each block needs two sums over it (Shoeybi et al. 2019).
+RULES = (
+    (r"attention/(query|key|value)/kernel", ("fsdp", "tensor")),
+    (r"attention/(query|key|value)/bias", ("tensor",)),
+    (r"attention/output/kernel", ("tensor", "fsdp")),
+    (r"mlp/up/kernel", ("fsdp", "tensor")),
+    (r"mlp/up/bias", ("tensor",)),
+    (r"mlp/down/kernel", ("tensor", "fsdp")),
+    (r"tokens/embedding", ("tensor", "fsdp")),
+    (r"positions/embedding", (None, "fsdp")),
+    (r"output/kernel", ("fsdp", "tensor")),
+)
+
+
+def empty_cache(model: GPT, batch: int) -> Cache:
+    """The cache of a model that has read nothing yet."""
+    shape = (batch, model.length, model.groups or model.heads, model.width // model.heads)
+    blocks = tuple(
+        attention.Cache(jnp.zeros(shape, model.dtype), jnp.zeros(shape, model.dtype))
+        for _ in range(model.depth)
+    )
+    return Cache(blocks, jnp.zeros((), jnp.int32))
+
+
+def generate(
+    model: GPT,
+    params: Any,
+    prompt: Int[Array, "b n"],
+    length: int,
+    key: Any,
+    temperature: sampling.Scalar = 1.0,
+    top_k: int | None = None,
+    top_p: sampling.Scalar | None = None,
+) -> Int[Array, "b m"]:
+    """`length` tokens that go on after the prompt, drawn as `sampling.sample` says; 0 is greedy.
+
+    One compiled program for each model, size of prompt, length and top_k.
+    """
+    if length < 1:
+        raise ValueError(f"The number of tokens to generate must be at least 1, got {length}.")
+    if prompt.shape[1] < 1:
+        raise ValueError("The prompt must have at least 1 token, got 0.")
+    if prompt.shape[1] + length > model.length:
+        raise ValueError(
+            f"Prompt and generated tokens must fit the model's context of {model.length}, "
+            f"got {prompt.shape[1]} + {length}. Cut the prompt or generate fewer."
+        )
+    return _generate(model, params, prompt, length, key, temperature, top_k, top_p)
+
+
+@functools.partial(jax.jit, static_argnames=("model", "length", "top_k"))
+def _generate(
+    model: GPT,
+    params: Any,
+    prompt: Array,
+    length: int,
+    key: Any,
+    temperature: Any,
+    top_k: int | None,
+    top_p: Any,
+) -> Array:
+    def read(tokens: Array, cache: Cache) -> tuple[Array, Cache]:
+        logits, cache = model.apply({"params": params}, tokens, cache, method="advance")
+        return logits[:, -1], cache
+
+    def write(carry: tuple[Array, Cache], key: Any) -> tuple[tuple[Array, Cache], Array]:
+        logits, cache = carry
+        token = sampling.sample(key, logits, temperature, top_k, top_p)
+        return read(token[:, None], cache), token
+
+    carry = read(prompt, empty_cache(model, prompt.shape[0]))
+    _, tokens = jax.lax.scan(write, carry, jax.random.split(key, length))
+    return tokens.T

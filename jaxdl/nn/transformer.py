@@ -1,0 +1,71 @@
+"""The transformer's block (Vaswani et al. 2017), normalising first (Xiong et al. 2020)."""
+
+from collections.abc import Callable
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+from jaxdl.nn import attention, dense, layer_norm
+
+
+class MLP(nn.Module):
+    """Two affine layers with an activation between, position by position: `up` and `down`."""
+
+    hidden: int
+    act: Callable[[Array], Array] = jax.nn.gelu  # the tanh form, GPT-2's
+    dtype: Any = jnp.float32
+    kernel_init: attention.Initializer = nn.initializers.lecun_normal()
+    output_init: attention.Initializer = nn.initializers.lecun_normal()
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "b t d"]) -> Float[Array, "b t d"]:
+        width = x.shape[-1]
+        x = dense.Dense(self.hidden, dtype=self.dtype, kernel_init=self.kernel_init, name="up")(x)
+        down = dense.Dense(width, dtype=self.dtype, kernel_init=self.output_init, name="down")
+        return down(self.act(x))
+
+
+class Block(nn.Module):
+    """x + attention(norm(x)), then x + mlp(norm(x)), each branch with dropout.
+
+    Parameters: `norm_1`, `attention`, `norm_2`, `mlp`.
+    """
+
+    heads: int
+    groups: int | None = None
+    causal: bool = False
+    rotary: float | None = None
+    expansion: int = 4
+    dropout: float = 0.0
+    act: Callable[[Array], Array] = jax.nn.gelu
+    norm: Callable[..., Any] = layer_norm.LayerNorm
+    dtype: Any = jnp.float32
+    kernel_init: attention.Initializer = nn.initializers.lecun_normal()
+    output_init: attention.Initializer = nn.initializers.lecun_normal()
+
+    @nn.compact
+    def __call__(
+        self,
+        x: Float[Array, "b t d"],
+        train: bool = False,
+        cache: attention.Cache | None = None,
+        start: Int[Array, ""] | int = 0,
+    ) -> tuple[Float[Array, "b t d"], attention.Cache | None]:
+        """The block's output, and the cache as `attention.MultiHead` returns it."""
+        shared = {
+            "dtype": self.dtype,
+            "kernel_init": self.kernel_init,
+            "output_init": self.output_init,
+        }
+        attend = attention.MultiHead(
+            self.heads, self.groups, self.causal, self.rotary, name="attention", **shared
+        )
+        mlp = MLP(self.expansion * x.shape[-1], self.act, name="mlp", **shared)
+        y, cache = attend(self.norm(dtype=self.dtype, name="norm_1")(x), cache, start)
+        x = x + nn.Dropout(self.dropout, deterministic=not train, name="dropout_1")(y)
+        y = mlp(self.norm(dtype=self.dtype, name="norm_2")(x))
+        x = x + nn.Dropout(self.dropout, deterministic=not train, name="dropout_2")(y)
+        return x, cache
