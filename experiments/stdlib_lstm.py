@@ -1,8 +1,8 @@
 """An LSTM reads the bytes of Python's standard library.
 
 Data: the .py files of the standard library this Python came with, one file in ten for the test.
-Cost: 45 s on two CPU cores. Scores: test/bits SCORE; on the same text a trigram model has 2.59,
-a 5-gram one 2.00.
+Cost: 45 s on two CPU cores. Scores: test/bits 2.20 (3 seeds, sd 0.01); on the same text a trigram
+model has 2.59, a 5-gram one 2.00.
 
     python -m jaxdl.launch stdlib_lstm --depth 2 --width 256 --steps 5000
 """

@@ -1,0 +1,58 @@
+"""A GPT writes Python: it learns from the bytes of Python's own standard library.
+
+Data: the .py files of the standard library this Python came with, one file in ten for the test. A
+sample of what the model writes goes into TensorBoard's text tab at each evaluation.
+Cost: 2 to 4 minutes on two CPU cores. Scores: test/bits 1.97; on the same text a trigram model has
+2.59, a 5-gram one 2.00.
+
+    python -m jaxdl.launch stdlib_gpt --depth 6 --width 256 --steps 5000
+"""
+
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from jaxdl import summary
+from jaxdl.data import batches, text
+from jaxdl.learners import gradient
+from jaxdl.losses import classification
+from jaxdl.models import gpt
+from jaxdl.run import AtMost, Run
+
+
+def experiment(
+    width: int = 128,
+    depth: int = 4,
+    heads: int = 4,
+    length: int = 128,
+    learning_rate: float = 3e-3,
+    batch_size: int = 16,
+    steps: int = 1000,
+    test_bytes: int = 65536,
+) -> Run:
+    """AdamW on the next byte, with a warm-up and a cosine."""
+    corpus = text.stdlib()
+    model = gpt.GPT(
+        vocabulary=256, length=length, width=width, depth=depth, heads=heads, positions="rotary"
+    )
+    shape = optax.warmup_cosine_decay_schedule(0.0, 1.0, max(1, steps // 10), steps)
+    optimizer = optax.adamw(lambda step: learning_rate * shape(step), b2=0.95)
+    return Run(
+        learner=gradient.supervised(model, classification.next_token, optimizer, clip=1.0),
+        train=batches.windows(corpus.train, length, batch_size),
+        tests={"test": batches.windows_once(corpus.test[:test_bytes], length, 64)},
+        steps=steps,
+        summaries={"sample": lambda state, key: sample(model, state.params, key)},
+        expect=AtMost("test/bits", 2.05),
+    )
+
+
+def sample(model: gpt.GPT, params: Any, key: Any, prompt: str = "def ") -> summary.Text:
+    """What the model writes after the prompt, as a block of code."""
+    tokens = jnp.asarray(text.encode(prompt), jnp.int32)[None]
+    length = model.length - tokens.shape[1]
+    written = gpt.generate(model, params, tokens, length, key, temperature=0.8, top_k=40)
+    code = prompt + text.decode(np.asarray(written[0]))
+    return summary.Text("\n".join(f"    {line}" for line in code.splitlines()))
