@@ -87,6 +87,14 @@ def test_streaming_equals_the_whole(cell):
     np.testing.assert_allclose(jnp.concatenate(pieces, 1), whole, atol=1e-6)
 
 
+def test_a_token_outside_the_vocabulary_gives_nan():
+    model = rnn.RNN(3, "vanilla", 4, vocabulary=5)
+    variables = model.init(jax.random.key(0), jnp.zeros((1, 2), jnp.int32))
+    for tokens in ([[0, 5]], [[0, -1]], [[0, 0, 0, 0, 0, 5]]):
+        output = model.apply(variables, jnp.array(tokens))
+        assert np.isnan(output[0, -1]).all() and np.isfinite(output[0, 0]).all()
+
+
 def test_one_output_per_sequence_and_lengths():
     model = rnn.RNN(3, "gru", 5, bidirectional=True, last=True)
     x = jax.random.normal(jax.random.key(0), (2, 6, 4))
