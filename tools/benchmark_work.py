@@ -11,7 +11,7 @@ import numpy as np
 from jaxdl.data import batches
 from jaxdl.learners import gradient
 from jaxdl.losses import classification
-from jaxdl.models import cnn, mlp
+from jaxdl.models import cnn, gpt, mlp, rnn
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,9 +69,7 @@ def recurrent(width: int = 128, length: int = 128, batch: int = 32) -> Work:
 
         return Language()
 
-    from jaxdl.models import rnn
-
-    model = rnn.RNN(cell="lstm", features=(width,), vocabulary=256)
+    model = rnn.RNN(outputs=256, cell="lstm", width=width, vocabulary=256)
     return Work(model, classification.next_token, _bytes(length, batch), torch_model)
 
 
@@ -79,10 +77,8 @@ def transformer(
     width: int = 128, depth: int = 4, heads: int = 4, length: int = 128, batch: int = 16
 ) -> Work:
     """A decoder-only transformer that predicts the next of `length` bytes."""
-    from jaxdl.models import gpt
-
     model = gpt.GPT(
-        vocabulary=256, length=length, width=width, depth=depth, heads=heads, positions="learned"
+        vocabulary=256, length=length, width=width, depth=depth, heads=heads, tied=False
     )
     return Work(
         model,
