@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import sys
 import tempfile
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
@@ -11,5 +12,7 @@ os.environ.setdefault("JAX_NUMPY_RANK_PROMOTION", "raise")
 CACHE = pathlib.Path(tempfile.gettempdir()) / "jaxdl-tests-compilation-cache"
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(CACHE))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
+
+sys.path.append(str(pathlib.Path(__file__).parent / "data"))  # image_files writes small data sets
 
 import jaxdl  # noqa: E402, F401 - sets the flags JAX needs, before JAX is imported

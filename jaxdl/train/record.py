@@ -99,7 +99,7 @@ def write(folder: pathlib.Path, record: Mapping[str, Any]) -> None:
 
 
 def _keep_source(folder: pathlib.Path, launched: Launched) -> None:
-    """Copy the experiment; after the record, so that a kill between leaves a folder that is ours."""
+    """Copy the experiment: after the record, so that a kill in between leaves a run's folder."""
     kept = folder / SOURCE
     if launched.source is not None and launched.source.exists() and not kept.exists():
         with _writing(folder):

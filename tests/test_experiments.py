@@ -1,0 +1,84 @@
+"""Every experiment, in a tiny size: it trains two steps, evaluates, and writes readable curves."""
+
+import inspect
+import json
+import pathlib
+import re
+
+import image_files
+import pytest
+import runs
+
+from jaxdl import experiment, run
+from jaxdl.train import loop
+
+FOLDER = pathlib.Path(__file__).parents[1] / "experiments"
+FILES = sorted(FOLDER.glob("*.py"))
+# What makes each one small; those without a row only take fewer steps.
+SMALL = {
+    "cancer_mlp": {"width": 8},
+    "cifar10_resnet": {"blocks": 1, "batch_size": 8},
+    "digits_cnn": {"width": 4, "batch_size": 16},
+    "digits_mlp": {"width": 8},
+    "digits_resnet": {"width": 4, "batch_size": 16},
+    "mnist_cnn": {"width": 4, "batch_size": 8},
+    "stdlib_gpt": {"width": 8, "depth": 1, "heads": 2, "length": 16, "test_bytes": 2000},
+    "stdlib_lstm": {"width": 8, "length": 16, "test_bytes": 2000},
+    "stdlib_rnn": {"width": 8, "length": 16, "test_bytes": 2000},
+}
+WRITERS = {"mnist_cnn": image_files.write_mnist, "cifar10_resnet": image_files.write_cifar}
+
+
+def named(path):
+    return path.stem
+
+
+@pytest.fixture(scope="module", params=FILES, ids=named)
+def trained(request, tmp_path_factory):
+    """An experiment's file, what it was called with, its run and the result."""
+    path = request.param
+    folder = tmp_path_factory.mktemp(path.stem)
+    parameters = {"steps": 2} | SMALL.get(path.stem, {})
+    if path.stem in WRITERS:
+        WRITERS[path.stem](folder / "data")
+        parameters["folder"] = str(folder / "data")
+    function = experiment.File(path).function
+    what = function(**parameters)
+    launched = runs.launched(experiment=path.stem, source=path, **parameters)
+    return path, parameters, what, loop.train(what, folder / "run", launched, quiet=True)
+
+
+def test_trains_and_evaluates_and_is_read_back(trained):
+    path, parameters, what, result = trained
+    assert isinstance(what, run.Run)
+    assert (result.status, result.step) == ("completed", 2)
+    assert runs.curves(result.folder) == runs.history(result)
+    assert result.history["train/loss"][0].tolist() == [1, 2]
+    assert what.monitor is not None
+    assert result.history[what.monitor.tag][0].tolist() == [1, 2]
+    tags = runs.accumulated(result.folder).Tags()
+    assert {*what.summaries} <= {*tags["tensors"], *tags["images"], *result.history}
+    kept = json.loads((result.folder / "run.json").read_text())
+    assert kept["hyperparameters"] == parameters
+    assert (result.folder / "experiment.py").read_bytes() == path.read_bytes()
+
+
+def test_says_what_it_is_and_what_it_reaches(trained):
+    path, _, what, result = trained
+    file = experiment.File(path)
+    assert what.expect is not None
+    assert what.expect.tag in result.history
+    title, _, rest = file.docstring.partition("\n\n")
+    assert title.endswith(".")
+    assert "\n" not in title
+    assert re.search(r"^Data: ", rest, re.MULTILINE)
+    assert f"\n    python -m jaxdl.launch {path.stem}" in rest
+    assert file.function.__doc__
+    for parameter in inspect.signature(file.function).parameters.values():
+        assert parameter.annotation is not parameter.empty, parameter
+        assert parameter.default is not parameter.empty, parameter
+    assert "seed" not in inspect.signature(file.function).parameters
+
+
+def test_rows_are_of_experiments_that_exist():
+    assert SMALL.keys() <= {path.stem for path in FILES}
