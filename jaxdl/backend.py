@@ -6,6 +6,7 @@ on reductions of high-rank arrays (jax-ml/jax#40412); switching that kind of fus
 `python -m jaxdl.launch --doctor` and tests/test_backend.py show the faults and their absence.
 """
 
+import ctypes
 import os
 import sys
 import warnings
@@ -14,9 +15,13 @@ from importlib import metadata
 FUSION_FLAG = "xla_cpu_experimental_ynn_fusion_type"
 AFFECTED = ("0.10.", "0.11.")  # 0.9 knows no such flag and aborts on it; it has neither fault
 
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h
+MALLOC_CHOICES = ("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_", "GLIBC_TUNABLES")
+
 
 def prepare() -> None:
-    """Put the flags JAX needs on this machine into the environment; a user's own choice stays."""
+    """Set what JAX needs on this machine; a user's own choice stays."""
+    _keep_memory()
     if not metadata.version("jaxlib").startswith(AFFECTED):
         return
     flags = os.environ.get("XLA_FLAGS", "")
@@ -29,6 +34,20 @@ def prepare() -> None:
             "against known faults of this jaxlib came too late. Import jaxdl first.",
             stacklevel=3,
         )
+
+
+def _keep_memory() -> None:
+    """Let glibc keep the memory that a computation frees for the next one.
+
+    By default it hands blocks of over 32 MiB back to the system, so that the work space of every
+    step on CPU is mapped and cleared anew: a quarter of the time of a recurrent network's step.
+    """
+    if sys.platform != "linux" or any(name in os.environ for name in MALLOC_CHOICES):
+        return
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # musl has none
+    if mallopt is not None:
+        mallopt(M_MMAP_THRESHOLD, 1 << 30)
+        mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
 
 
 def _backend_started() -> bool:

@@ -7,6 +7,7 @@ hangs. jax-ml/jax#39103, jax-ml/jax#40412, and batched QR waiting for its own th
 import os
 import subprocess
 import sys
+import types
 from importlib import metadata
 
 import pytest
@@ -87,3 +88,24 @@ def child(code, **variables):
         timeout=120,
         check=False,
     )
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="glibc's allocator")
+@pytest.mark.parametrize(("choice", "calls"), [({}, 2), ({"GLIBC_TUNABLES": ""}, 0)])
+def test_freed_memory_is_kept_unless_the_user_chose(monkeypatch, choice, calls):
+    seen = []
+    for name in backend.MALLOC_CHOICES:
+        monkeypatch.delenv(name, raising=False)
+    for name, value in choice.items():
+        monkeypatch.setenv(name, value)
+    library = types.SimpleNamespace(mallopt=lambda *arguments: seen.append(arguments))
+    monkeypatch.setattr(backend.ctypes, "CDLL", lambda name: library)
+    backend._keep_memory()
+    assert len(seen) == calls
+
+
+def test_an_allocator_without_mallopt_is_left_alone(monkeypatch):
+    for name in backend.MALLOC_CHOICES:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(backend.ctypes, "CDLL", lambda name: types.SimpleNamespace())
+    backend._keep_memory()
