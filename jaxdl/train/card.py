@@ -50,7 +50,8 @@ def outcome(run: runs.Run, result: Any) -> tuple[str, dict[str, str]]:
     if result.best is not None and run.monitor is not None:
         step, value = result.best
         rows["best"] = f"{run.monitor.tag} {progress.number(value)} at step {step}"
-    if run.expect is not None and run.expect.tag in result.metrics:
+    done = result.status != "stopped"
+    if done and run.expect is not None and run.expect.tag in result.metrics:
         reached = run.expect.met(result.metrics[run.expect.tag])
         sign = "≥" if run.expect.highest else "≤"
         verdict = "reached" if reached else "not reached"

@@ -7,6 +7,7 @@ log needs is fetched when the next log is due.
 
 import contextlib
 import pathlib
+import shlex
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -174,7 +175,8 @@ class _Training:
         self._record(outcome | {"best": result.best, "seconds": result.seconds})
         self.terminal.table(*card.outcome(self.run, result))
         if not self.done:
-            self.terminal.say(f"{signal}: saved at step {self.step}; launch it again to go on.")
+            again = f"python -m jaxdl.launch --resume {shlex.quote(str(self.folder))}"
+            self.terminal.say(f"{signal}: saved at step {self.step}. Go on with: {again}")
         return result
 
     def result(self, status: str, seconds: float | None = None) -> Result:

@@ -237,7 +237,7 @@ def test_the_terminal_says_what_happened(tmp_path, capsys, monkeypatch):
     first = capsys.readouterr().out
     assert "small · 5 parameters · 20 steps · seed 0" in first
     assert "stopped at step 10" in first
-    assert "SIGTERM: saved at step 10; launch it again to go on." in first
+    assert "SIGTERM: saved at step 10. Go on with: python -m jaxdl.launch --resume" in first
     result = loop.train(what, tmp_path / "run", runs.launched())
     second = capsys.readouterr().out
     assert "Resumed from the checkpoint of step 10." in second

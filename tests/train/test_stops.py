@@ -40,7 +40,7 @@ def test_a_signal_saves_and_stops(number, tmp_path):
     lines = output.splitlines()
     status, step = json.loads(lines[-1])
     assert status == "stopped"
-    assert f"{number.name}: saved at step {step}; launch it again to go on." in output
+    assert f"{number.name}: saved at step {step}. Go on with: python -m jaxdl.launch --resume" in output
     result = json.loads((tmp_path / "run" / "run.json").read_text())["result"]
     assert (result["status"], result["step"]) == ("stopped", step)
     saved = [int(path.name) for path in (tmp_path / "run" / "checkpoints").iterdir()]
