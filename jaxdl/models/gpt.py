@@ -3,7 +3,7 @@ Multitask Learners"), with learned or rotary positions (Su et al. 2021).
 """
 
 import functools
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
@@ -36,7 +36,7 @@ class GPT(nn.Module):
     depth: int = 12
     heads: int = 12
     groups: int | None = None
-    positions: Literal["learned", "rotary"] = "learned"
+    positions: str = "learned"  # or "rotary"
     tied: bool = True
     dropout: float = 0.0
     dtype: Any = jnp.float32
@@ -207,8 +207,8 @@ def _generate(
     top_p: Any,
 ) -> Array:
     def read(tokens: Array, cache: Cache) -> tuple[Array, Cache]:
-        logits, cache = model.apply({"params": params}, tokens, cache, method="advance")
-        return logits[:, -1], cache
+        advanced: Any = model.apply({"params": params}, tokens, cache, method="advance")
+        return advanced[0][:, -1], advanced[1]
 
     def write(carry: tuple[Array, Cache], key: Any) -> tuple[tuple[Array, Cache], Array]:
         logits, cache = carry

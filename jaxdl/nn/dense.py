@@ -4,14 +4,27 @@ Axes before the last are made one: XLA:CPU transposes and copies what a gradient
 A GPT's training step takes 0.86 of the time.
 """
 
+from collections.abc import Callable
+from typing import Any
+
 import flax.linen as nn
+import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 
-class Dense(nn.Dense):
-    """flax's `Dense`, its fields and its parameters, for inputs of any rank."""
+class Dense(nn.Module):
+    """x kernel + bias over the last axis, computed in `dtype`: flax's `Dense`, same parameters."""
 
+    features: int
+    use_bias: bool = True
+    dtype: Any = jnp.float32
+    kernel_init: Callable[..., Any] = nn.initializers.lecun_normal()
+
+    @nn.compact
     def __call__(self, x: Float[Array, "*b d"]) -> Float[Array, "*b k"]:
-        """x kernel + bias, over the last axis."""
-        rows = super().__call__(x.reshape(-1, x.shape[-1]))
+        kernel = self.param("kernel", self.kernel_init, (x.shape[-1], self.features))
+        rows = x.reshape(-1, x.shape[-1]).astype(self.dtype) @ kernel.astype(self.dtype)
+        if self.use_bias:
+            bias = self.param("bias", nn.initializers.zeros, (self.features,))
+            rows = rows + bias.astype(self.dtype)[None]
         return rows.reshape(*x.shape[:-1], self.features)

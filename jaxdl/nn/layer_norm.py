@@ -4,6 +4,7 @@ Left to autodiff, the gradient goes back through variance and mean one after the
 form needs two independent means. A GPT's training step on CPU takes 0.92 of the time with it.
 """
 
+import functools
 from typing import Any
 
 import flax.linen as nn
@@ -30,7 +31,7 @@ class LayerNorm(nn.Module):
         return rows.reshape(x.shape).astype(self.dtype)
 
 
-@jax.custom_jvp
+@functools.partial(jax.custom_jvp, nondiff_argnums=(1,))
 def _standardize(x: Float[Array, "n d"], epsilon: float) -> Float[Array, "n d"]:
     return _standardized(x, epsilon)[0]
 
@@ -43,11 +44,9 @@ def _standardized(
     return centred * scale, scale
 
 
-def _standardize_jvp(primals: Any, tangents: Any) -> Any:
-    y, scale = _standardized(*primals)
-    dx = tangents[0]
+@_standardize.defjvp
+def _standardize_jvp(epsilon: float, primals: Any, tangents: Any) -> Any:
+    (x,), (dx,) = primals, tangents
+    y, scale = _standardized(x, epsilon)
     dy = dx - dx.mean(-1, keepdims=True) - y * (dx * y).mean(-1, keepdims=True)
     return y, scale * dy
-
-
-_standardize.defjvp(_standardize_jvp)
