@@ -12,7 +12,7 @@ KILLS = 20
 LONG = """
     import pathlib, pickle
     what = runs.full(
-        steps=4000, log_every=10, eval_every=20, save_every=20, chunk=10, summaries={}
+        steps=1500, log_every=10, eval_every=20, save_every=20, chunk=10, summaries={}
     )
     folder, outcome = map(pathlib.Path, sys.argv[1:])
     print("begun", flush=True)
