@@ -1,7 +1,7 @@
 """The affine layer over rows.
 
 Axes before the last are made one: XLA:CPU transposes and copies what a gradient sums over two axes.
-A GPT's training step takes 0.86 of the time.
+A small GPT's training step takes about 0.9 of the time.
 """
 
 from collections.abc import Callable

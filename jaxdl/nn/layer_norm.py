@@ -1,7 +1,7 @@
 """Layer normalisation (Ba, Kiros and Hinton 2016), with its derivative written out.
 
 Left to autodiff, the gradient goes back through variance and mean one after the other; the closed
-form needs two independent means. A GPT's training step on CPU takes 0.92 of the time with it.
+form needs two independent means. A small GPT's training step on CPU takes 0.91 of the time with it.
 """
 
 import functools
