@@ -51,10 +51,15 @@ class Confusion:
 
     @classmethod
     def of(cls, predicted: Leaf, target: Leaf, classes: int) -> "Confusion":
-        """Count integer predictions and targets of equal shape, each in [0, classes)."""
+        """Count integer predictions and targets of equal shape, each in [0, classes).
+
+        A pair with a number outside is not counted: no cell is its own.
+        """
         # Wide enough for the product, which would overflow labels kept as bytes.
-        cells = jnp.ravel(target).astype(jnp.int32) * classes + jnp.ravel(predicted)
-        counts = jnp.zeros(classes * classes, jnp.uint32).at[cells].add(1)
+        row, column = (jnp.ravel(labels).astype(jnp.int32) for labels in (target, predicted))
+        inside = (row >= 0) & (row < classes) & (column >= 0) & (column < classes)
+        cells = jnp.where(inside, row * classes + column, classes * classes)
+        counts = jnp.zeros(classes * classes, jnp.uint32).at[cells].add(1, mode="drop")
         return cls(counts.reshape(classes, classes))
 
     def value(self) -> dict[str, float]:

@@ -123,6 +123,13 @@ def test_confusion_of_labels_kept_as_bytes():
     np.testing.assert_array_equal(confusion.matrix, np.eye(100))
 
 
+def test_confusion_counts_no_label_outside_the_classes():
+    target = jnp.asarray([0, 1, -1, 3, 2, 0, 1])
+    predicted = jnp.asarray([0, 2, 2, 1, -1, 3, 1])
+    matrix = metrics.Confusion.of(predicted, target, 3).matrix
+    np.testing.assert_array_equal(matrix, [[1, 0, 0], [0, 1, 1], [0, 0, 0]])
+
+
 def test_empty_counts_are_no_numbers():
     assert all(np.isnan(v) for v in metrics.Confusion(np.zeros((3, 3))).value().values())
     empty = metrics.ScoreHistogram(np.zeros(9), np.zeros(9))

@@ -18,6 +18,7 @@ from jaxdl import metrics
 def cross_entropy(logits: Float[Array, "*b k"], batch: dict[str, Any]) -> dict[str, Any]:
     """Cross-entropy in nats and accuracy; `batch["target"]` holds integers in [0, k), shape (*b).
 
+    A target outside makes the loss NaN.
     A prediction counts as right where the target's logit is strictly the largest.
     """
     losses, right = _log_loss(logits, batch["target"])
@@ -52,12 +53,15 @@ def _log_loss(
 ) -> tuple[Float[Array, "*b"], Float[Array, "*b"]]:
     """Minus the log-probability of the target, and 1 where it is the most likely class.
 
+    A target outside [0, k) has no probability: its loss is NaN, which stops a run with a diagnosis.
     Comparing with an iota instead of gathering keeps the gradient free of scatters, and counting
     the logits not below the target's is one cheap reduction where argmax is a slow one on CPU.
     """
     logits = logits.astype(jnp.float32)
     classes = jax.lax.broadcasted_iota(jnp.int32, logits.shape, logits.ndim - 1)
-    picked = jnp.where(classes == target.astype(jnp.int32)[..., None], logits, 0).sum(-1)
+    target = target.astype(jnp.int32)
+    picked = jnp.where(classes == target[..., None], logits, 0).sum(-1)
+    picked = jnp.where((target >= 0) & (target < logits.shape[-1]), picked, jnp.nan)
     losses = jax.nn.logsumexp(logits, axis=-1) - picked
     fixed = jax.lax.stop_gradient(logits)
     rank = (fixed >= jax.lax.stop_gradient(picked)[..., None]).sum(-1)

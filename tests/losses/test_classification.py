@@ -115,6 +115,15 @@ def test_no_number_is_never_right():
     assert float(measured["accuracy"].total) == 0 and np.isnan(measured["loss"].value())
 
 
+@pytest.mark.parametrize("outside", [-1, 5, 1000])
+def test_a_target_outside_the_classes_is_no_loss(outside):
+    logits, target = drawn(4, 5)
+    target = target.at[1].set(outside)
+    measured = metrics.values(classification.cross_entropy(logits, {"target": target}))
+    right = np.argmax(logits, -1) == np.asarray(target)
+    assert np.isnan(measured["loss"]) and measured["accuracy"] == right.mean()
+
+
 def test_targets_kept_as_bytes():
     """A vocabulary wider than the targets' type: no two classes may share a number."""
     logits, target = drawn(20, 600, seed=2)
