@@ -4,17 +4,21 @@ XLA's own estimate counts the body of a loop once; this one knows how often a sc
 """
 
 import math
-from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+import jax
 import jax.extend.core
+
+# What JAX calls the platforms of each backend.
+PLATFORMS = {"gpu": ("gpu", "cuda", "rocm")}
 
 
 class Cost(NamedTuple):
     """flops: floating-point operations of products and convolutions, loops counted as they run.
 
     operations: equations run, loops counted likewise: what fixed cost each kernel has is paid so
-    often. A loop of unknown length counts as one turn.
+    often. A loop of unknown length counts as one turn; of branches the dearest counts, or where
+    they are for different platforms (`jax.lax.platform_dependent`), this backend's.
     """
 
     flops: float
@@ -27,7 +31,7 @@ def of(jaxpr: Any) -> Cost:
     flops, operations, convolves = 0.0, 0.0, False
     for equation in getattr(jaxpr, "jaxpr", jaxpr).eqns:
         turns = equation.params["length"] if equation.primitive.name == "scan" else 1
-        inner = [of(part) for part in _inner(equation)]
+        inner = _branch(equation) if equation.primitive.name == "cond" else _inner(equation)
         flops += turns * sum(cost.flops for cost in inner) + _flops(equation)
         operations += turns * sum(cost.operations for cost in inner) if inner else 1
         convolves |= any(cost.convolves for cost in inner)
@@ -35,11 +39,26 @@ def of(jaxpr: Any) -> Cost:
     return Cost(flops, operations, convolves)
 
 
-def _inner(equation: Any) -> Iterator[Any]:
-    for value in equation.params.values():
-        for part in value if isinstance(value, tuple | list) else (value,):
-            if isinstance(part, jax.extend.core.ClosedJaxpr | jax.extend.core.Jaxpr):
-                yield part
+def _branch(equation: Any) -> list[Cost]:
+    """The cost of the branch that runs, or the largest of any branch where data choose it."""
+    branches = equation.params["branches"]
+    platforms = equation.params.get("branches_platforms")
+    if platforms:
+        backend = jax.default_backend()
+        names = PLATFORMS.get(backend, (backend,))
+        for branch, those in zip(branches, platforms, strict=True):
+            if those is None or any(name in those for name in names):
+                return [of(branch)]
+    costs = [of(branch) for branch in branches]
+    return [Cost(*(max(values) for values in zip(*costs, strict=True)))]
+
+
+def _inner(equation: Any) -> list[Cost]:
+    """The costs of what an equation calls."""
+    values = equation.params.values()
+    parts = [p for v in values for p in (v if isinstance(v, tuple | list) else (v,))]
+    kinds = jax.extend.core.ClosedJaxpr | jax.extend.core.Jaxpr
+    return [of(part) for part in parts if isinstance(part, kinds)]
 
 
 def _flops(equation: Any) -> float:

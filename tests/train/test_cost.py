@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 
+from jaxdl.nn import convolution
 from jaxdl.train import cost
 
 
@@ -70,3 +71,41 @@ def test_a_convolution_is_found_inside_calls():
         jnp.ones((1, 1, 4, 4)),
     )
     assert looped.convolves
+
+
+def test_of_branches_that_data_choose_the_dearest_counts():
+    def chosen(flag, x):
+        return jax.lax.cond(flag, lambda x: jnp.tanh(x @ x) @ x, lambda x: x @ x, x)
+
+    counted = of(chosen, True, jnp.ones((4, 4)))
+    assert counted.flops == 2 * 2 * 4 * 4 * 4
+    assert not counted.convolves
+
+
+def test_a_convolution_by_patches_is_one_product_on_the_cpu():
+    """Narrow: 3x3 over one channel, which the CPU multiplies; wide: over eight, which convolve."""
+    outputs = 2 * 6 * 6 * 5
+    narrow = of(convolution.convolve, jnp.ones((2, 6, 6, 1)), jnp.ones((3, 3, 1, 5)))
+    assert (narrow.flops, narrow.convolves) == (2 * outputs * 9, False)
+    wide = of(convolution.convolve, jnp.ones((2, 6, 6, 8)), jnp.ones((3, 3, 8, 5)))
+    assert (wide.flops, wide.convolves) == (2 * outputs * 9 * 8, True)
+
+
+def test_the_branch_of_another_backend(monkeypatch):
+    x, kernel = jnp.ones((2, 6, 6, 1)), jnp.ones((3, 3, 1, 5))
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    assert of(convolution.convolve, x, kernel).convolves
+
+    def dependent(x):
+        return jax.lax.platform_dependent(
+            x, cpu=lambda x: x @ x @ x, cuda=lambda x: x @ x, default=lambda x: x
+        )
+
+    assert of(dependent, jnp.ones((4, 4))).flops == 2 * 4 * 4 * 4
+
+
+def test_the_gradient_of_a_narrow_convolution_does_not_convolve_on_the_cpu():
+    x, kernel = jnp.ones((2, 6, 6, 1)), jnp.ones((3, 3, 1, 5))
+    counted = of(jax.grad(lambda k, x: convolution.convolve(x, k).sum()), kernel, x)
+    assert not counted.convolves
+    assert counted.flops == 2 * (2 * 2 * 6 * 6 * 5 * 9)
