@@ -6,6 +6,7 @@ Everything heavy (JAX, Flax, Orbax, TensorBoard) is imported after the command l
 
 import datetime
 import inspect
+import io
 import json
 import os
 import pathlib
@@ -54,6 +55,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     and saved. A fault of the program keeps its traceback.
     """
     argv = sys.argv[1:] if argv is None else list(argv)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a terminal of ASCII alone shows "?" for "·"
     try:
         return _command(argv)
     except errors.UserError as error:

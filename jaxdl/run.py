@@ -1,6 +1,7 @@
 """What an experiment returns: one frozen description of a run, checked as it is made."""
 
 import dataclasses
+import math
 import numbers
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
@@ -133,11 +134,13 @@ class Run:
                     f"Run.tests[{name!r}] must be a pass such as batches.once(data, batch_size), "
                     f"got {type(test).__name__}."
                 )
+            if "/" in name:
+                raise errors.InputError(f"A test's name must have no slash, got {name!r}.")
             if name in ("train", "speed"):
                 raise errors.InputError(f"A test must not be called {name!r}, a name in use.")
 
     def _fill_intervals(self) -> None:
-        log = self.log_every or min(100, max(1, self.steps // 50))
+        log = self.log_every or _log_interval(self.steps, (self.eval_every, self.save_every))
         evaluate = self.eval_every or log * max(1, self.steps // (10 * log))
         object.__setattr__(self, "log_every", log)
         object.__setattr__(self, "eval_every", evaluate)
@@ -154,3 +157,13 @@ class Run:
                 "The monitored metric must be one of a test "
                 f"(tests: {names}), got {self.monitor.tag!r}."
             )
+
+
+def _log_interval(steps: int, given: tuple[int | None, ...]) -> int:
+    """About 50 logs in a run; beside intervals that were given, a divisor of them if one is near,
+    so that chunks of steps can be long without straddling an event.
+    """
+    wish = min(100, max(1, steps // 50))
+    common = math.gcd(*(every for every in given if every))
+    near = [n for n in range(max(1, wish // 4), 4 * wish + 1) if common and common % n == 0]
+    return min(near, key=lambda n: abs(n - wish), default=wish)

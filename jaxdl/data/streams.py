@@ -42,7 +42,7 @@ def shuffled(arrays: Any, batch_size: int, *, threads: int = 2) -> "Stream":
     return Stream(make, batch_size, in_memory.size, threads)
 
 
-def grain(make: Callable[[int], Any], batch_size: int, *, size: int | None = None) -> "Stream":
+def dataset(make: Callable[[int], Any], batch_size: int, *, size: int | None = None) -> "Stream":
     """Any Grain dataset: `make(seed)` returns a MapDataset or IterDataset of whole batches.
 
     It must not end before the run does (`.repeat()`); its elements are pytrees of arrays whose

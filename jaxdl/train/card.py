@@ -19,9 +19,11 @@ def title(launched: record.Launched, program: programs.Program, folder: pathlib.
     devices = jax.devices()
     count = f"{len(devices)} × " if len(devices) > 1 else ""
     size = parameter_count(program.shape.state)
+    chunk = program.layout.chunk
+    dispatch = "single steps" if chunk == 1 else f"chunks of {chunk}"
     return (
         f"{launched.experiment} · {size:,} parameters · {program.run.steps:,} steps · "
-        f"seed {launched.seed} · {count}{devices[0].device_kind} · {folder}"
+        f"{dispatch} · seed {launched.seed} · {count}{devices[0].device_kind} · {folder}"
     )
 
 

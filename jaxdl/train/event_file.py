@@ -188,7 +188,7 @@ def _storage(folder: pathlib.Path) -> Iterator[None]:
 def scalars(folder: pathlib.Path, last: int) -> dict[str, list[tuple[int, float]]]:
     """Tag -> (step, value) of all scalars up to step `last`, in the order they were written."""
     curves: dict[str, list[tuple[int, float]]] = {}
-    for path in sorted(folder.glob(f"{PREFIX}*{SUFFIX}")):
+    for path in _own_files(folder):
         for event, _ in read(path.read_bytes()):
             if event.step > last:
                 continue

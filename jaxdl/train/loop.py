@@ -6,6 +6,7 @@ log needs is fetched when the next log is due.
 """
 
 import contextlib
+import math
 import pathlib
 import shlex
 from collections.abc import Iterator, Mapping
@@ -23,6 +24,7 @@ from jaxdl.train import (
     clock,
     diagnose,
     event_file,
+    lock,
     profiler,
     progress,
     record,
@@ -69,22 +71,25 @@ def train(
     errors.InputError: the folder holds another run. errors.StorageError: it cannot be written.
     """
     with contextlib.ExitStack() as stack:
+        stopping = stack.enter_context(stop.Catcher())  # before all: nothing may be half done
         feed = batches.Nothing() if run.train is None else run.train.open(launched.seed)
         stack.callback(feed.close)
         program = programs.Program(run, launched.seed, feed.first())
         described = {"digest": program.digest(), **program.layout._asdict()}
         kept = record.claim(folder, launched, described)
+        stack.enter_context(lock.Lock(folder))
+        program.layout = programs.Layout(kept["program"]["strategy"], kept["program"]["chunk"])
         saved = stack.enter_context(checkpoint.Checkpoints(folder / "checkpoints", run.keep))
         batch_size = None if run.train is None else run.train.batch_size
         terminal = progress.Progress(run.steps, batch_size, quiet)
         terminal.say(card.title(launched, program, folder), "bold")
         training = _Training(run, program, feed, saved, folder, kept, terminal)
         training.restore()
-        if training.done:
-            return training.result(training.ending)
+        if training.done and record.is_done(kept):
+            return training.shown(training.result(training.ending))
         writer = stack.enter_context(tensorboard.Writer(folder, training.step))
         traced = stack.enter_context(profiler.Trace(folder, profile))
-        with terminal, stop.Catcher() as stopping:
+        with terminal:
             training.open(writer, traced, launched)
             training.loop(stopping)
         return training.finish(stopping.requested)
@@ -145,6 +150,7 @@ class _Training:
         writer.start({**launched.hyperparameters, "seed": launched.seed}, name)
         if self.step == 0:
             writer.show(0, card.texts(launched, self.kept, self.program))
+        self.profile.at(self.step, self.carry)
         self.clock.begin(self.step)
 
     # --- end
@@ -173,10 +179,15 @@ class _Training:
         result = self.result(status, self._seconds())
         outcome = {"status": status, "step": self.step, "metrics": result.metrics}
         self._record(outcome | {"best": result.best, "seconds": result.seconds})
-        self.terminal.table(*card.outcome(self.run, result))
+        self.shown(result)
         if not self.done:
             again = f"python -m jaxdl.launch --resume {shlex.quote(str(self.folder))}"
             self.terminal.say(f"{signal}: saved at step {self.step}. Go on with: {again}")
+        return result
+
+    def shown(self, result: Result) -> Result:
+        """The result, after its table has been printed."""
+        self.terminal.table(*card.outcome(self.run, result))
         return result
 
     def result(self, status: str, seconds: float | None = None) -> Result:
@@ -247,7 +258,8 @@ class _Training:
             with self._paused("evaluating"):
                 self._evaluate()
                 self._summarise()
-        if self._due(self.run.save_every):
+        best = self.best is not None and self.best[0] == self.step
+        if best or self._due(self.run.save_every):
             with self._paused("saving"):
                 self._save()
 
@@ -318,8 +330,8 @@ class _Training:
         programs.check_logged(monitor.tag, values)
         value = values[monitor.tag]
         self.score = value if monitor.highest else -value
-        better = self.best is None or (
-            value > self.best[1] if monitor.highest else value < self.best[1]
+        better = not math.isnan(value) and (
+            self.best is None or (value > self.best[1] if monitor.highest else value < self.best[1])
         )
         self.worse = 0 if better else self.worse + 1
         if better:

@@ -7,7 +7,7 @@ import jax
 
 
 class Trace:
-    """Starts and ends the trace at its steps; TensorBoard's profile tab (extra xprof) shows it."""
+    """Starts and ends the trace; TensorBoard's profile tab shows it (pip install xprof)."""
 
     def __init__(self, folder: pathlib.Path, steps: tuple[int, int] | None) -> None:
         self.folder, self.steps, self.running = folder, steps, False

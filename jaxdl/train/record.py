@@ -7,6 +7,7 @@ it is refused with what differs.
 import datetime
 import importlib.metadata
 import json
+import math
 import os
 import pathlib
 import platform
@@ -65,7 +66,8 @@ def load(folder: pathlib.Path) -> dict[str, Any] | None:
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise errors.InputError(
-            f"The record {path} must be readable JSON, got {reason}. Restore or remove the folder."
+            f"The record {path} must be readable JSON, got {reason}. "
+            "Put back a copy; the checkpoints beside it are whole."
         ) from error
 
 
@@ -94,7 +96,11 @@ def write(folder: pathlib.Path, record: Mapping[str, Any]) -> None:
     """Put the record into the folder, whole or not at all."""
     with _writing(folder):
         partial = folder / f"{PARTIAL}{os.getpid()}"
-        partial.write_text(json.dumps(record, indent=2) + "\n")
+        text = json.dumps(_finite(record), indent=2, allow_nan=False)
+        with partial.open("w") as file:
+            file.write(text + "\n")
+            file.flush()
+            os.fsync(file.fileno())
         os.replace(partial, folder / FILE)
 
 
@@ -123,19 +129,29 @@ class _writing:
             ) from error
 
 
-def plain(value: Any) -> Any:
-    """A hyperparameter as JSON: numbers, strings, lists; anything else by its text."""
-    if isinstance(value, bool | int | float | str) or value is None:
-        return value
-    if isinstance(value, tuple | list):
-        return [plain(item) for item in value]
-    return str(value)
+def is_done(record: Mapping[str, Any]) -> bool:
+    """Whether the record says that the run has ended by itself."""
+    return (record.get("result") or {}).get("status") in ("completed", "stopped early")
+
+
+def _plain(values: Mapping[str, Any]) -> Any:
+    """As JSON gives it back: tuples are lists, what it does not know is its text."""
+    return json.loads(json.dumps(dict(values), default=str))
+
+
+def _finite(value: Any) -> Any:
+    """Without NaN and infinities, which JSON does not have."""
+    if isinstance(value, dict):
+        return {name: _finite(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _identity(launched: Launched, program: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "experiment": launched.experiment,
-        "hyperparameters": {name: plain(v) for name, v in launched.hyperparameters.items()},
+        "hyperparameters": _plain(launched.hyperparameters),
         "seed": launched.seed,
         "program": dict(program),
         "command": launched.command,
@@ -153,10 +169,9 @@ def _check_same(folder: pathlib.Path, old: dict[str, Any], new: dict[str, Any]) 
             differing.append(f"{name} was {before.get(name)!r}, now {now.get(name)!r}")
     if not differing and old.get("versions", {}).get("jax") == _versions()["jax"]:
         # Another version of JAX may write the same step as other equations.
-        for name, value in new["program"].items():
-            if old.get("program", {}).get(name) != value:
-                was = old.get("program", {}).get(name)
-                differing.append(f"the program's {name} was {was!r}, now {value!r}")
+        was, is_now = old.get("program", {}).get("digest"), new["program"]["digest"]
+        if was != is_now:
+            differing.append(f"the program's digest was {was!r}, now {is_now!r}")
     if differing:
         raise errors.InputError(
             f"The run folder {folder} holds another run: {'; '.join(differing)}. "

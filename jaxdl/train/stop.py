@@ -4,6 +4,7 @@ Nothing else happens inside the handler: saving there may hang or corrupt what w
 """
 
 import signal
+import sys
 import threading
 from types import FrameType, TracebackType
 
@@ -11,7 +12,11 @@ EXIT_CODE = 75  # EX_TEMPFAIL of sysexits.h: stopped and saved, launch again to 
 
 
 class Catcher:
-    """While entered, the first SIGTERM or SIGINT sets `requested`; a second one ends at once."""
+    """While entered, the first SIGTERM or SIGINT sets `requested`; a second one ends at once.
+
+    At once: by the system's own handler, also where Python waits for the device. In a notebook or
+    at a prompt the handlers from before take over, so that the session lives on.
+    """
 
     def __init__(self) -> None:
         self.requested: str | None = None
@@ -25,8 +30,9 @@ class Catcher:
 
     def _catch(self, number: int, frame: FrameType | None) -> None:
         self.requested = signal.Signals(number).name
-        for caught in self._before:
-            signal.signal(caught, signal.SIG_DFL)
+        interactive = hasattr(sys, "ps1") or "ipykernel" in sys.modules
+        for caught, before in self._before.items():
+            signal.signal(caught, before if interactive else signal.SIG_DFL)  # type: ignore
 
     def __exit__(
         self,

@@ -79,7 +79,7 @@ def test_shuffled_from_disk_is_shuffled_in_memory(mapped):
 @pytest.mark.parametrize("make", [numbers, read_on_a_thread])
 def test_a_stream_is_resumed_exactly(make):
     """The state is that of what was taken, however far ahead the reader stands."""
-    source = streams.grain(make, 4, size=40)
+    source = streams.dataset(make, 4, size=40)
     feed = source.open(1)
     start = feed.state()
     taken(source, feed, 0, 3)
@@ -108,7 +108,7 @@ def _wait_until_ahead(feed, count: int) -> None:
 
 
 def test_seeds_give_other_orders():
-    source = streams.grain(numbers, 4)
+    source = streams.dataset(numbers, 4)
     feeds = [source.open(seed) for seed in (1, 2)]
     one, two = (taken(source, feed, 0, 5) for feed in feeds)
     assert any((a["x"] != b["x"]).any() for a, b in zip(one, two, strict=True))
@@ -117,7 +117,7 @@ def test_seeds_give_other_orders():
 
 
 def test_first_does_not_move_the_feed():
-    source = streams.grain(numbers, 4)
+    source = streams.dataset(numbers, 4)
     feed = source.open(0)
     first = jax.device_get(source.select(feed.first(), 0))
     assert feed.state() == source.open(0).state()
@@ -127,7 +127,7 @@ def test_first_does_not_move_the_feed():
 
 def test_a_stream_that_ends():
     """What was read before the end is still handed out."""
-    feed = streams.grain(lambda seed: numbers(seed, 5), 4).open(0)
+    feed = streams.dataset(lambda seed: numbers(seed, 5), 4).open(0)
     feed.take(0, 4)
     with pytest.raises(errors.InputError, match=r"must not end before the run does; add \.repeat"):
         feed.take(4, 2)
@@ -136,7 +136,7 @@ def test_a_stream_that_ends():
 
 
 def test_an_empty_stream():
-    feed = streams.grain(lambda seed: numbers(seed, 0), 4).open(0)
+    feed = streams.dataset(lambda seed: numbers(seed, 0), 4).open(0)
     with pytest.raises(errors.InputError, match="must not end before the run does"):
         feed.first()
     feed.close()
@@ -153,7 +153,7 @@ def test_an_empty_stream():
 )
 def test_batches_of_another_size(element, found):
     dataset = grain.MapDataset.range(40).batch(4).map(element)
-    feed = streams.grain(lambda seed: dataset, 8).open(0)
+    feed = streams.dataset(lambda seed: dataset, 8).open(0)
     message = rf"A streamed batch must have 8 examples, got arrays of the shapes {found}\."
     with pytest.raises(errors.InputError, match=message):
         feed.first()
@@ -163,7 +163,7 @@ def test_batches_of_another_size(element, found):
 
 
 def test_a_stream_must_be_grains():
-    source = streams.grain(lambda seed: iter(range(9)), 4)
+    source = streams.dataset(lambda seed: iter(range(9)), 4)
     with pytest.raises(
         errors.InputError, match="must be a Grain MapDataset or IterDataset, got ra"
     ):
@@ -182,7 +182,7 @@ def test_a_fault_of_the_reader_surfaces_where_it_is_reached():
         return batch
 
     dataset = grain.MapDataset.range(40).batch(4).map(read)
-    source = streams.grain(lambda seed: dataset, 4)
+    source = streams.dataset(lambda seed: dataset, 4)
     feed = source.open(0)
     good = taken(source, feed, 0, 3)
     assert good[2].tolist() == [8, 9, 10, 11]
@@ -197,7 +197,7 @@ def test_a_fault_of_the_reader_surfaces_where_it_is_reached():
 
 
 def test_close_joins_the_reader_and_may_be_repeated():
-    source = streams.grain(numbers, 4)
+    source = streams.dataset(numbers, 4)
     feed = source.open(0)
     feed.close()
     feed = source.open(0)
@@ -218,7 +218,7 @@ def test_few_batches_are_held_ready():
         return batch
 
     dataset = grain.MapDataset.range(4000).batch(4).map(note)
-    feed = streams.grain(lambda seed: dataset, 4).open(0)
+    feed = streams.dataset(lambda seed: dataset, 4).open(0)
     feed.take(0, 2)
     time.sleep(0.2)
     feed.close()

@@ -1,6 +1,7 @@
 """The loop's messages for bad input, full disks, and what it gives back."""
 
 import json
+import os
 import resource
 import time
 
@@ -12,7 +13,7 @@ import runs
 
 from jaxdl import errors, metrics, run, summary
 from jaxdl.data import batches, streams
-from jaxdl.train import loop, stop
+from jaxdl.train import lock, loop, program, stop
 
 
 def with_metrics(**measured):
@@ -30,7 +31,7 @@ def ending_stream():
     import grain
 
     data = [{"input": np.ones((8, 4), np.float32), "target": np.ones(8, np.float32)}] * 3
-    return streams.grain(lambda seed: grain.MapDataset.source(data).to_iter_dataset(), 8)
+    return streams.dataset(lambda seed: grain.MapDataset.source(data).to_iter_dataset(), 8)
 
 
 def uneven_stream():
@@ -38,7 +39,7 @@ def uneven_stream():
 
     sizes = (8, 8, 5, 8)
     data = [{"input": np.ones((n, 4), np.float32), "target": np.ones(n, np.float32)} for n in sizes]
-    return streams.grain(lambda seed: grain.MapDataset.source(data).repeat().to_iter_dataset(), 8)
+    return streams.dataset(lambda seed: grain.MapDataset.source(data).repeat().to_iter_dataset(), 8)
 
 
 BAD = {
@@ -235,7 +236,7 @@ def test_the_terminal_says_what_happened(tmp_path, capsys, monkeypatch):
         patched.setattr(stop, "Catcher", lambda: runs.StopAfter(2))
         loop.train(what, tmp_path / "run", runs.launched())
     first = capsys.readouterr().out
-    assert "small · 5 parameters · 20 steps · seed 0" in first
+    assert "small · 5 parameters · 20 steps · chunks of 5 · seed 0" in first
     assert "stopped at step 10" in first
     assert "SIGTERM: saved at step 10. Go on with: python -m jaxdl.launch --resume" in first
     result = loop.train(what, tmp_path / "run", runs.launched())
@@ -244,3 +245,58 @@ def test_the_terminal_says_what_happened(tmp_path, capsys, monkeypatch):
     assert "completed at step 20" in second
     assert f"{result.metrics['test/loss']:.4g}" in second
     assert f"tensorboard--logdir{tmp_path}" in "".join(second.split())  # it may be folded
+
+
+def scored(values):
+    """A run whose n-th evaluation has the n-th of these losses."""
+    what = runs.linear()
+    numbers = jnp.asarray(values, jnp.float32)
+
+    def evaluate(state, batch, key):
+        return {"loss": metrics.Mean.of(numbers[state["count"] // 10 - 1])}
+
+    taught = what.learner._replace(evaluate=evaluate)
+    changes = {"steps": 10 * len(values), "eval_every": 10, "save_every": 10 * len(values)}
+    return runs.plain(taught, **changes)
+
+
+def test_the_best_is_saved_wherever_it_falls_and_nan_is_never_it(tmp_path):
+    result = runs.train(scored([float("nan"), 3.0, 1.0, 2.0, float("nan")]), tmp_path / "run")
+    assert result.best == (30, 1.0)
+    saved = {int(path.name) for path in (tmp_path / "run" / "checkpoints").iterdir()}
+    assert {30, 50} <= saved
+    kept = json.loads((tmp_path / "run" / "run.json").read_text())["result"]
+    assert kept["metrics"]["test/loss"] is None  # JSON has no NaN
+    assert kept["best"] == [30, 1.0]
+
+
+def test_a_record_that_was_not_finished_is_finished_by_the_next_launch(tmp_path):
+    folder = tmp_path / "run"
+    first = runs.train(runs.linear(), folder)
+    whole = json.loads((folder / "run.json").read_text())
+    (folder / "run.json").write_text(json.dumps(whole | {"result": None}))
+    again = runs.train(runs.linear(), folder)
+    runs.check_same(first, again)
+    assert json.loads((folder / "run.json").read_text())["result"]["status"] == "completed"
+
+
+def test_a_folder_in_use_is_refused(tmp_path):
+    folder = tmp_path / "run"
+    folder.mkdir()
+    with lock.Lock(folder):
+        message = rf"^The run folder .* must not be in use, got process {os.getpid()} in it\."
+        with pytest.raises(errors.InputError, match=message), lock.Lock(folder):
+            pass
+    with lock.Lock(folder):
+        pass
+
+
+def test_a_resume_dispatches_as_the_run_began(tmp_path, monkeypatch):
+    with monkeypatch.context() as patched:
+        patched.setattr(stop, "Catcher", lambda: runs.StopAfter(2))
+        runs.train(runs.linear(chunk=5), tmp_path / "run")
+    asked = []
+    advance = program.Program.advance
+    monkeypatch.setattr(program.Program, "advance", lambda *x: asked.append(x[-1]) or advance(*x))
+    runs.train(runs.linear(chunk=2), tmp_path / "run")
+    assert set(asked) == {5}

@@ -60,7 +60,6 @@ def test_keeps_what_was_launched_and_on_what(tmp_path):
         ),
         ({"hyperparameters": HYPERPARAMETERS | {"new": 1}}, {}, "new was None, now 1"),
         ({}, {"digest": "def"}, "the program's digest was 'abc', now 'def'"),
-        ({}, {"chunk": 5}, "the program's chunk was 10, now 5"),
     ],
 )
 def test_refuses_another_run_and_names_what_differs(changes, program, words, tmp_path):

@@ -40,11 +40,14 @@ def test_a_signal_saves_and_stops(number, tmp_path):
     lines = output.splitlines()
     status, step = json.loads(lines[-1])
     assert status == "stopped"
-    assert f"{number.name}: saved at step {step}. Go on with: python -m jaxdl.launch --resume" in output
+    assert (
+        f"{number.name}: saved at step {step}. Go on with: python -m jaxdl.launch --resume"
+        in output
+    )
     result = json.loads((tmp_path / "run" / "run.json").read_text())["result"]
     assert (result["status"], result["step"]) == ("stopped", step)
     saved = [int(path.name) for path in (tmp_path / "run" / "checkpoints").iterdir()]
-    assert saved == [step]
+    assert max(saved) == step
     curves = runs.curves(tmp_path / "run")
     assert [at for at, _ in curves["train/loss"]] == list(range(50, step + 1, 50))
     assert [at for at, _ in curves["test/loss"]] == list(range(100, step + 1, 100))
