@@ -4,14 +4,14 @@ from typing import Any
 
 from jaxtyping import Array, Float
 
-from jaxdl import metrics
+from jaxdl import errors, metrics
 
 
 def squared_error(outputs: Float[Array, "b *d"], batch: dict[str, Any]) -> dict[str, Any]:
     """Mean squared error over all elements; `batch["target"]` has the shape of the outputs."""
     target = batch["target"]
     if outputs.shape != target.shape:
-        raise ValueError(
+        raise errors.InputError(
             f"Outputs must have the target's shape {target.shape}, got {outputs.shape}."
         )
     return {"loss": metrics.Mean.of((outputs - target) ** 2)}

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from jaxdl import errors
 from jaxdl.nn import attention, dense, layer_norm, sampling, transformer
 
 
@@ -44,26 +45,28 @@ class GPT(nn.Module):
     def __post_init__(self) -> None:
         for name in ("vocabulary", "length", "width", "depth", "heads"):
             if getattr(self, name) < 1:
-                raise ValueError(f"GPT's {name} must be at least 1, got {getattr(self, name)}.")
+                raise errors.InputError(
+                    f"GPT's {name} must be at least 1, got {getattr(self, name)}."
+                )
         if self.width % self.heads:
-            raise ValueError(
+            raise errors.InputError(
                 f"GPT's width must be a multiple of its heads, got {self.width} and {self.heads}."
             )
         if self.groups is not None and (self.groups < 1 or self.heads % self.groups):
-            raise ValueError(
+            raise errors.InputError(
                 f"GPT's heads must be a multiple of its groups, got {self.heads} and {self.groups}."
             )
         if self.positions not in ("learned", "rotary"):
-            raise ValueError(
+            raise errors.InputError(
                 f'GPT\'s positions must be "learned" or "rotary", got {self.positions!r}.'
             )
         if self.positions == "rotary" and self.width // self.heads % 2:
-            raise ValueError(
+            raise errors.InputError(
                 "GPT's width per head must be even for rotary positions, "
                 f"got {self.width // self.heads}."
             )
         if not 0 <= self.dropout < 1:
-            raise ValueError(f"GPT's dropout must lie in [0, 1), got {self.dropout}.")
+            raise errors.InputError(f"GPT's dropout must lie in [0, 1), got {self.dropout}.")
         super().__post_init__()
 
     def __call__(self, x: Int[Array, "b n"], train: bool = False) -> Float[Array, "b n v"]:
@@ -127,11 +130,11 @@ class GPT(nn.Module):
 
     def _check_input(self, x: Array) -> None:
         if not jnp.issubdtype(x.dtype, jnp.integer) or x.ndim != 2:
-            raise ValueError(
+            raise errors.InputError(
                 f"GPT's input must be integer tokens (b, n), got {x.dtype}{list(x.shape)}."
             )
         if x.shape[1] > self.length:
-            raise ValueError(
+            raise errors.InputError(
                 f"GPT's input must have at most {self.length} tokens, its context, "
                 f"got {x.shape[1]}. Cut the text or make a model with a greater length."
             )
@@ -184,11 +187,13 @@ def generate(
     One compiled program for each model, size of prompt, length and top_k.
     """
     if length < 1:
-        raise ValueError(f"The number of tokens to generate must be at least 1, got {length}.")
+        raise errors.InputError(
+            f"The number of tokens to generate must be at least 1, got {length}."
+        )
     if prompt.shape[1] < 1:
-        raise ValueError("The prompt must have at least 1 token, got 0.")
+        raise errors.InputError("The prompt must have at least 1 token, got 0.")
     if prompt.shape[1] + length > model.length:
-        raise ValueError(
+        raise errors.InputError(
             f"Prompt and generated tokens must fit the model's context of {model.length}, "
             f"got {prompt.shape[1]} + {length}. Cut the prompt or generate fewer."
         )

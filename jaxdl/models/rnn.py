@@ -11,6 +11,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from jaxdl import errors
 from jaxdl.nn import recurrence
 
 Carries = tuple[recurrence.Carry, ...]  # per layer, the forward one before the backward one
@@ -40,13 +41,13 @@ class RNN(nn.Module):
     def __post_init__(self) -> None:
         if self.cell not in recurrence.CELLS:
             known = ", ".join(recurrence.CELLS)
-            raise ValueError(f"RNN's cell must be one of {known}, got {self.cell!r}.")
+            raise errors.InputError(f"RNN's cell must be one of {known}, got {self.cell!r}.")
         for name in ("outputs", "width", "depth", "vocabulary"):
             value = getattr(self, name)
             if value is not None and value < 1:
-                raise ValueError(f"RNN's {name} must be at least 1, got {value}.")
+                raise errors.InputError(f"RNN's {name} must be at least 1, got {value}.")
         if not 0 <= self.dropout < 1:
-            raise ValueError(f"RNN's dropout must lie in [0, 1), got {self.dropout}.")
+            raise errors.InputError(f"RNN's dropout must lie in [0, 1), got {self.dropout}.")
         super().__post_init__()
 
     def __call__(
@@ -99,12 +100,12 @@ class RNN(nn.Module):
 def _check_input(x: Array, vocabulary: int | None) -> None:
     tokens = jnp.issubdtype(x.dtype, jnp.integer)
     if vocabulary is not None and not (tokens and x.ndim == 2):
-        raise ValueError(
+        raise errors.InputError(
             "RNN's input must be integer tokens (b, t) where a vocabulary is set, "
             f"got {x.dtype}{list(x.shape)}."
         )
     if vocabulary is None and (tokens or x.ndim != 3):
-        raise ValueError(
+        raise errors.InputError(
             "RNN's input must be float vectors (b, t, d) where no vocabulary is set, "
             f"got {x.dtype}{list(x.shape)}. Set vocabulary to read tokens."
         )

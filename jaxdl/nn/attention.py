@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
+from jaxdl import errors
 from jaxdl.nn import dense, positions
 
 Initializer = Callable[..., Any]
@@ -50,7 +51,7 @@ def attend(
         return jax.nn.dot_product_attention(query, key, value, mask=heads_mask, is_causal=causal)
     if implementation == "matmul":
         return _attend_by_matmul(query, key, value, causal, mask)
-    raise ValueError(
+    raise errors.InputError(
         f'Attention\'s implementation must be "matmul", "jax" or None, got {implementation!r}.'
     )
 
@@ -103,12 +104,12 @@ def _largest(x: Float[Array, "*b s"]) -> Float[Array, "*b 1"]:
 
 def _check(query: Array, key: Array, causal: bool) -> None:
     if query.shape[2] % key.shape[2]:
-        raise ValueError(
+        raise errors.InputError(
             "Attention's query heads must be a multiple of its key heads, "
             f"got {query.shape[2]} and {key.shape[2]}."
         )
     if causal and query.shape[1] != key.shape[1]:
-        raise ValueError(
+        raise errors.InputError(
             "Causal attention must have as many queries as keys, "
             f"got {query.shape[1]} and {key.shape[1]}. Give a mask instead."
         )
@@ -132,7 +133,7 @@ class MultiHead(nn.Module):
     def __post_init__(self) -> None:
         groups = self.heads if self.groups is None else self.groups
         if self.heads < 1 or groups < 1 or self.heads % groups:
-            raise ValueError(
+            raise errors.InputError(
                 "MultiHead's heads must be a positive multiple of its groups, "
                 f"got {self.heads} and {groups}."
             )
@@ -151,7 +152,7 @@ class MultiHead(nn.Module):
         """
         batch, time, width = x.shape
         if width % self.heads:
-            raise ValueError(
+            raise errors.InputError(
                 f"MultiHead's input width must be a multiple of its heads, got {width} "
                 f"and {self.heads}."
             )

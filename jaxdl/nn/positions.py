@@ -3,6 +3,8 @@
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from jaxdl import errors
+
 
 def rotate(
     x: Float[Array, "b t h d"], steps: Int[Array, "t"], base: float = 10_000.0
@@ -15,7 +17,9 @@ def rotate(
     """
     half, odd = divmod(x.shape[-1], 2)
     if odd:
-        raise ValueError(f"Rotary positions must have an even width per head, got {x.shape[-1]}.")
+        raise errors.InputError(
+            f"Rotary positions must have an even width per head, got {x.shape[-1]}."
+        )
     rate = base ** (-jnp.arange(half, dtype=jnp.float32) / half)
     angle = steps.astype(jnp.float32)[:, None] * rate[None]
     cos = jnp.cos(angle)[None, :, None].astype(x.dtype)

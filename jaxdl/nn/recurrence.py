@@ -20,6 +20,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float, Int
 
+from jaxdl import errors
 from jaxdl.nn import initializers
 
 Carry = tuple[Float[Array, "b width"], ...]  # (hidden,), or (hidden, cell) of the LSTM
@@ -252,9 +253,9 @@ class Recurrent(nn.Module):
 
     def __post_init__(self) -> None:
         if self.cell not in CELLS:
-            raise ValueError(f"Cell must be one of {', '.join(CELLS)}, got {self.cell!r}.")
+            raise errors.InputError(f"Cell must be one of {', '.join(CELLS)}, got {self.cell!r}.")
         if self.width < 1:
-            raise ValueError(f"Width must be at least 1, got {self.width}.")
+            raise errors.InputError(f"Width must be at least 1, got {self.width}.")
         super().__post_init__()
 
     @nn.compact

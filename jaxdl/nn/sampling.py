@@ -6,6 +6,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from jaxdl import errors
+
 Scalar = float | Float[Array, ""]
 
 
@@ -21,7 +23,7 @@ def sample(
     The temperature comes first, then the k likeliest, then the nucleus among those.
     """
     if isinstance(temperature, float | int) and temperature < 0:
-        raise ValueError(f"Temperature must be at least 0, got {temperature}.")
+        raise errors.InputError(f"Temperature must be at least 0, got {temperature}.")
     logits = logits.astype(jnp.float32)
     greedy = jnp.argmax(logits, axis=-1).astype(jnp.int32)
     cold = jnp.asarray(temperature) == 0
@@ -39,9 +41,9 @@ def likeliest(
     least one. Between equals the lower index is likelier.
     """
     if top_k is not None and top_k < 1:
-        raise ValueError(f"top_k must be at least 1, got {top_k}.")
+        raise errors.InputError(f"top_k must be at least 1, got {top_k}.")
     if isinstance(top_p, float | int) and not 0 < top_p <= 1:
-        raise ValueError(f"top_p must lie in (0, 1], got {top_p}.")
+        raise errors.InputError(f"top_p must lie in (0, 1], got {top_p}.")
     if top_k is None and top_p is None:
         return logits
     order = jnp.argsort(-logits, axis=-1, stable=True)

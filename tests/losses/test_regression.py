@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import sklearn.metrics
 
+from jaxdl import errors
 from jaxdl.losses import regression
 
 
@@ -26,5 +27,7 @@ def test_half_precision_outputs_are_compared_in_single():
 
 
 def test_shapes_must_agree():
-    with pytest.raises(ValueError, match=r"must have the target's shape \(3,\), got \(3, 1\)\."):
+    with pytest.raises(
+        errors.InputError, match=r"must have the target's shape \(3,\), got \(3, 1\)\."
+    ):
         regression.squared_error(jnp.zeros((3, 1)), {"target": jnp.zeros(3)})

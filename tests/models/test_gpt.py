@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxdl import errors
 from jaxdl.losses import classification
 from jaxdl.models import gpt
 
@@ -163,18 +164,18 @@ def test_rules_name_a_dimension_each():
     ],
 )
 def test_bad_fields_are_refused(fields, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(errors.InputError, match=message):
         SMALL(**fields)
 
 
 def test_bad_inputs_are_refused():
     model, params = made()
     key = jax.random.key(0)
-    with pytest.raises(ValueError, match="at most 12 tokens, its context, got 13"):
+    with pytest.raises(errors.InputError, match="at most 12 tokens, its context, got 13"):
         model.apply({"params": params}, jnp.zeros((1, 13), jnp.int32))
-    with pytest.raises(ValueError, match=r"context of 12, got 10 \+ 3"):
+    with pytest.raises(errors.InputError, match=r"context of 12, got 10 \+ 3"):
         gpt.generate(model, params, jnp.zeros((1, 10), jnp.int32), 3, key)
-    with pytest.raises(ValueError, match="at least 1 token, got 0"):
+    with pytest.raises(errors.InputError, match="at least 1 token, got 0"):
         gpt.generate(model, params, jnp.zeros((1, 0), jnp.int32), 3, key)
-    with pytest.raises(ValueError, match="generate must be at least 1, got 0"):
+    with pytest.raises(errors.InputError, match="generate must be at least 1, got 0"):
         gpt.generate(model, params, jnp.zeros((1, 2), jnp.int32), 0, key)

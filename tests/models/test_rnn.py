@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxdl import errors
 from jaxdl.models import rnn
 
 FIXTURE = pathlib.Path(__file__).parents[1] / "fixtures" / "rnn.npz"
@@ -138,12 +139,12 @@ def test_parameters_are_named_and_float32():
     ],
 )
 def test_bad_fields(fields, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(errors.InputError, match=message):
         rnn.RNN(3, **fields)
 
 
 def test_bad_input():
-    with pytest.raises(ValueError, match="Set vocabulary to read tokens"):
+    with pytest.raises(errors.InputError, match="Set vocabulary to read tokens"):
         rnn.RNN(3).init(jax.random.key(0), jnp.zeros((2, 3), jnp.int32))
-    with pytest.raises(ValueError, match="must be integer tokens"):
+    with pytest.raises(errors.InputError, match="must be integer tokens"):
         rnn.RNN(3, vocabulary=5).init(jax.random.key(0), jnp.zeros((2, 3, 4)))

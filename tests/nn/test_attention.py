@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxdl import errors
 from jaxdl.nn import attention
 
 HEADS = 4
@@ -109,12 +110,12 @@ def test_bfloat16_goes_in_and_comes_out():
 
 def test_bad_sizes_are_refused():
     query, key, value = (jnp.asarray(x) for x in inputs(time=3, groups=3))
-    with pytest.raises(ValueError, match="multiple of its key heads, got 4 and 3"):
+    with pytest.raises(errors.InputError, match="multiple of its key heads, got 4 and 3"):
         attention.attend(query, key, value)
     query, key, value = (jnp.asarray(x) for x in inputs(time=3))
-    with pytest.raises(ValueError, match="as many queries as keys, got 3 and 6"):
+    with pytest.raises(errors.InputError, match="as many queries as keys, got 3 and 6"):
         attention.attend(query, key, value, causal=True)
-    with pytest.raises(ValueError, match="implementation must be"):
+    with pytest.raises(errors.InputError, match="implementation must be"):
         attention.attend(query, key, value, implementation="flash")
-    with pytest.raises(ValueError, match="multiple of its groups, got 4 and 3"):
+    with pytest.raises(errors.InputError, match="multiple of its groups, got 4 and 3"):
         attention.MultiHead(4, groups=3)

@@ -4,6 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxdl import errors
 from jaxdl.nn import positions
 
 
@@ -31,5 +32,5 @@ def test_products_depend_on_the_difference_alone():
 
 
 def test_an_odd_width_is_refused():
-    with pytest.raises(ValueError, match="even width per head, got 3"):
+    with pytest.raises(errors.InputError, match="even width per head, got 3"):
         positions.rotate(jnp.zeros((1, 2, 1, 3)), jnp.arange(2))

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxdl import errors
 from jaxdl.nn import recurrence
 
 BATCH, TIME, FEATURES, WIDTH = 3, 5, 4, 6
@@ -148,7 +149,7 @@ def test_affine_and_dense():
 
 
 def test_bad_fields():
-    with pytest.raises(ValueError, match="must be one of vanilla, gru, lstm, got 'lsmt'"):
+    with pytest.raises(errors.InputError, match="must be one of vanilla, gru, lstm, got 'lsmt'"):
         recurrence.Recurrent("lsmt", 3)
-    with pytest.raises(ValueError, match="at least 1, got 0"):
+    with pytest.raises(errors.InputError, match="at least 1, got 0"):
         recurrence.Recurrent("gru", 0)

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxdl import errors
 from jaxdl.nn import sampling
 
 
@@ -67,10 +68,10 @@ def test_temperature_zero_is_argmax_also_when_traced():
 
 def test_bad_values_are_refused():
     logits, key = jnp.zeros((1, 3)), jax.random.key(0)
-    with pytest.raises(ValueError, match="Temperature must be at least 0, got -1"):
+    with pytest.raises(errors.InputError, match="Temperature must be at least 0, got -1"):
         sampling.sample(key, logits, -1.0)
-    with pytest.raises(ValueError, match="top_k must be at least 1, got 0"):
+    with pytest.raises(errors.InputError, match="top_k must be at least 1, got 0"):
         sampling.sample(key, logits, top_k=0)
     for value in (0.0, 1.5):
-        with pytest.raises(ValueError, match=r"top_p must lie in \(0, 1\]"):
+        with pytest.raises(errors.InputError, match=r"top_p must lie in \(0, 1\]"):
             sampling.sample(key, logits, top_p=value)
