@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jaxdl import errors
-from jaxdl.nn import convolution, normalization, pooling
+from jaxdl.nn import convolution, limits, normalization, pooling
 
 
 class CNN(nn.Module):
@@ -35,6 +35,14 @@ class CNN(nn.Module):
     norm: normalization.Norm | None = None
     dropout: float = 0.0
     dtype: Any = None
+
+    def __post_init__(self) -> None:
+        limits.at_least(1, "CNN's features", self.features)
+        limits.at_least(1, "CNN's classes", self.classes)
+        limits.at_least(0, "CNN's hidden", self.hidden)
+        limits.at_least(1, "CNN's kernel_size", self.kernel_size)
+        limits.rate("CNN's dropout", self.dropout)
+        super().__post_init__()
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w c"], train: bool = False) -> Float[Array, "b k"]:
@@ -74,6 +82,10 @@ class LeNet5(nn.Module):
     act: Callable[[Array], Array] = nn.relu
     pool: Callable[[Array], Array] = pooling.max_pool
     dtype: Any = None
+
+    def __post_init__(self) -> None:
+        limits.at_least(1, "LeNet5's classes", self.classes)
+        super().__post_init__()
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w c"], train: bool = False) -> Float[Array, "b k"]:

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from jaxdl import errors
-from jaxdl.nn import attention, dense, layer_norm, sampling, transformer
+from jaxdl.nn import attention, dense, layer_norm, limits, sampling, transformer
 
 
 class Cache(NamedTuple):
@@ -44,10 +44,7 @@ class GPT(nn.Module):
 
     def __post_init__(self) -> None:
         for name in ("vocabulary", "length", "width", "depth", "heads"):
-            if getattr(self, name) < 1:
-                raise errors.InputError(
-                    f"GPT's {name} must be at least 1, got {getattr(self, name)}."
-                )
+            limits.at_least(1, f"GPT's {name}", getattr(self, name))
         if self.width % self.heads:
             raise errors.InputError(
                 f"GPT's width must be a multiple of its heads, got {self.width} and {self.heads}."
@@ -65,8 +62,7 @@ class GPT(nn.Module):
                 "GPT's width per head must be even for rotary positions, "
                 f"got {self.width // self.heads}."
             )
-        if not 0 <= self.dropout < 1:
-            raise errors.InputError(f"GPT's dropout must lie in [0, 1), got {self.dropout}.")
+        limits.rate("GPT's dropout", self.dropout)
         super().__post_init__()
 
     def __call__(self, x: Int[Array, "b n"], train: bool = False) -> Float[Array, "b n v"]:

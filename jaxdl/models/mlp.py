@@ -10,7 +10,7 @@ import flax.linen as nn
 from jaxtyping import Array, Float
 
 from jaxdl import errors
-from jaxdl.nn import normalization
+from jaxdl.nn import limits, normalization
 
 
 class MLP(nn.Module):
@@ -40,6 +40,10 @@ class MLP(nn.Module):
             raise errors.InputError(
                 f"MLP's act must be a function or the name of one in flax.linen, got {self.act!r}."
             )
+        limits.at_least(1, "MLP's features", self.features)
+        limits.at_least(1, "MLP's classes", self.classes)
+        limits.at_least(1, "MLP's outputs", self.outputs)
+        limits.rate("MLP's dropout", self.dropout)
         super().__post_init__()
 
     @nn.compact

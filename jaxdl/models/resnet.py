@@ -14,7 +14,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxdl.nn import convolution, normalization, pooling
+from jaxdl.nn import convolution, limits, normalization, pooling
 
 # How parameters lie on a mesh, see jaxdl/train/mesh.py: the first pattern found in a path decides.
 RULES = (
@@ -105,6 +105,12 @@ class ResNet(nn.Module):
     norm: normalization.Norm = batch_norm
     act: Callable[[Array], Array] = nn.relu
     dtype: Any = None
+
+    def __post_init__(self) -> None:
+        limits.at_least(1, "ResNet's stages", self.stages)
+        limits.at_least(1, "ResNet's classes", self.classes)
+        limits.at_least(1, "ResNet's width", self.width)
+        super().__post_init__()
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w c"], train: bool = False) -> Float[Array, "b k"]:

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from jaxdl import errors
-from jaxdl.nn import recurrence
+from jaxdl.nn import limits, recurrence
 
 Carries = tuple[recurrence.Carry, ...]  # per layer, the forward one before the backward one
 
@@ -43,11 +43,8 @@ class RNN(nn.Module):
             known = ", ".join(recurrence.CELLS)
             raise errors.InputError(f"RNN's cell must be one of {known}, got {self.cell!r}.")
         for name in ("outputs", "width", "depth", "vocabulary"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise errors.InputError(f"RNN's {name} must be at least 1, got {value}.")
-        if not 0 <= self.dropout < 1:
-            raise errors.InputError(f"RNN's dropout must lie in [0, 1), got {self.dropout}.")
+            limits.at_least(1, f"RNN's {name}", getattr(self, name))
+        limits.rate("RNN's dropout", self.dropout)
         super().__post_init__()
 
     def __call__(

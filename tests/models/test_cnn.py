@@ -51,6 +51,22 @@ def test_refuses_images_that_do_not_fit(model):
         model.init(jax.random.key(0), jnp.zeros((1, 3, 8, 1)))
 
 
+@pytest.mark.parametrize(
+    ("made", "rule"),
+    [
+        (lambda: cnn.CNN(features=(0,)), r"CNN's features must each be at least 1, got \(0,\)."),
+        (lambda: cnn.CNN(hidden=-1), "CNN's hidden must be at least 0, got -1."),
+        (lambda: cnn.CNN(dropout=-0.1), r"CNN's dropout must lie in \[0, 1\), got -0.1."),
+        (lambda: cnn.CNN(kernel_size=(3, 0)), "CNN's kernel_size must each be at least 1"),
+        (lambda: cnn.lenet5_1998(classes=0), "LeNet5's classes must be at least 1, got 0."),
+    ],
+    ids=["features", "hidden", "dropout", "kernel", "lenet"],
+)
+def test_refuses_fields_out_of_range(made, rule):
+    with pytest.raises(errors.InputError, match=rule):
+        made()
+
+
 def test_members_of_a_vmap_learn_as_alone():
     model = cnn.CNN(features=(2, 3), hidden=4)
     x = jax.random.normal(jax.random.key(1), (4, 8, 8, 1))

@@ -53,6 +53,11 @@ def test_computes_in_bfloat16_with_float32_parameters():
     [
         ({}, "either classes or outputs"),
         ({"classes": 2, "outputs": 1}, "either classes or outputs"),
+        ({"classes": 0}, "MLP's classes must be at least 1, got 0."),
+        ({"outputs": -1}, "MLP's outputs must be at least 1, got -1."),
+        ({"classes": 2, "features": (8, 0)}, r"features must each be at least 1, got \(8, 0\)."),
+        ({"classes": 2, "dropout": 1.0}, r"MLP's dropout must lie in \[0, 1\), got 1.0."),
+        ({"classes": 2, "dropout": float("nan")}, "got nan"),
         ({"classes": 2, "act": "rellu"}, "flax.linen, got 'rellu'"),
     ],
 )

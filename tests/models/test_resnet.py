@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxdl import errors
 from jaxdl.models import resnet
 
 FIXTURE = np.load(pathlib.Path(__file__).parents[1] / "fixtures" / "convolution.npz")
@@ -122,3 +123,16 @@ def test_group_norm_and_bfloat16_are_fields():
     assert logits.dtype == jnp.bfloat16
     assert set(variables) == {"params"}
     assert {leaf.dtype for leaf in jax.tree.leaves(variables)} == {jnp.dtype(jnp.float32)}
+
+
+@pytest.mark.parametrize(
+    ("fields", "rule"),
+    [
+        ({"stages": (2, 0)}, r"ResNet's stages must each be at least 1, got \(2, 0\)."),
+        ({"classes": 0}, "ResNet's classes must be at least 1, got 0."),
+        ({"width": 0}, "ResNet's width must be at least 1, got 0."),
+    ],
+)
+def test_refuses_at_construction(fields, rule):
+    with pytest.raises(errors.InputError, match=rule):
+        resnet.resnet20(**fields)
