@@ -14,12 +14,14 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from jaxdl import summary
+from jaxdl import errors, summary
 from jaxdl.data import batches, text
 from jaxdl.learners import gradient
 from jaxdl.losses import classification
 from jaxdl.models import gpt
 from jaxdl.run import AtMost, Run
+
+PROMPT = "def "  # what the samples go on from
 
 
 def experiment(
@@ -33,6 +35,10 @@ def experiment(
     test_bytes: int = 65536,
 ) -> Run:
     """AdamW on the next byte, with a warm-up and a cosine."""
+    if length <= len(PROMPT):
+        raise errors.InputError(
+            f"Length must exceed the {len(PROMPT)} bytes of the samples' prompt, got {length}."
+        )
     corpus = text.stdlib()
     model = gpt.GPT(
         vocabulary=256, length=length, width=width, depth=depth, heads=heads, positions="rotary"
@@ -49,7 +55,7 @@ def experiment(
     )
 
 
-def sample(model: gpt.GPT, params: Any, key: Any, prompt: str = "def ") -> summary.Text:
+def sample(model: gpt.GPT, params: Any, key: Any, prompt: str = PROMPT) -> summary.Text:
     """What the model writes after the prompt, as a block of code."""
     tokens = jnp.asarray(text.encode(prompt), jnp.int32)[None]
     length = model.length - tokens.shape[1]
