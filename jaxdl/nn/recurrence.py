@@ -33,7 +33,8 @@ class Cell(NamedTuple):
     forward: (projected, recurrent, carry) -> (carry, saved), from the projected input and state,
     both (b, gates * width).
     backward: (saved, hidden before, gradient of the carry after) -> (gradient of projected, of
-    recurrent, of the carry before through all but recurrent).
+    recurrent, of the carry before through all but recurrent). A cell that only sees the sum of the
+    two returns one array as both their gradients, and the scan then stores it once.
     """
 
     gates: int
@@ -161,11 +162,12 @@ def _scan_backward(cell, reverse, residuals, gradients):
         carry = (carry[0] + output, *carry[1:])
         through = carry if mask is None else tuple(a * mask for a in carry)
         projected, recurrent, inner = cell.backward(saved, before, through)
+        same = recurrent is projected
         projected, recurrent = projected.astype(kernel.dtype), recurrent.astype(kernel.dtype)
         inner = (inner[0] + _matmul(recurrent, transposed), *inner[1:])
         if mask is not None:
             inner = jax.tree.map(lambda a, b: a + b * (1 - mask), inner, carry)
-        return inner, (projected, None if bias is None else recurrent)
+        return inner, (projected, None if same else recurrent)
 
     inputs = (outputs, before, saved, mask)
     first, (projected, recurrent) = lax.scan(step, last, inputs, reverse=not reverse)

@@ -130,6 +130,37 @@ def test_bfloat16(cell):
         assert np.linalg.norm(a - b) <= 0.05 * np.linalg.norm(b)
 
 
+@pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize("cell", recurrence.CELLS)
+def test_scan_against_autodiff_of_a_loop(cell, bias):
+    """The public scan, with the GRU's inner bias and without: autodiff of the forward step."""
+    step = recurrence.CELLS[cell]
+    size = step.gates * WIDTH
+    keys = jax.random.split(jax.random.key(5), 4)
+    projected = jax.random.normal(keys[0], (TIME, BATCH, size))
+    kernel = jax.random.normal(keys[1], (WIDTH, size)) / 2
+    inner = jax.random.normal(keys[2], (size,)) if bias else None
+    states = tuple(jax.random.normal(keys[3], (step.states, BATCH, WIDTH)))
+
+    def ours(projected, kernel, inner, states):
+        hidden, last = recurrence.scan(step, False, projected, kernel, inner, states, None)
+        return (hidden**3).sum() + sum((s**2).sum() for s in last)
+
+    def loop(projected, kernel, inner, states):
+        total = 0.0
+        for row in projected:
+            recurrent = states[0] @ kernel
+            recurrent = recurrent if inner is None else recurrent + inner[None]
+            states, _ = step.forward(row, recurrent, states)
+            total += (states[0] ** 3).sum()
+        return total + sum((s**2).sum() for s in states)
+
+    arguments, of = (projected, kernel, inner, states), (0, 1, 2, 3) if bias else (0, 1, 3)
+    with jax.default_matmul_precision("highest"):
+        a, b = (jax.jit(jax.value_and_grad(f, of))(*arguments) for f in (ours, loop))
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, 2e-5, 1e-5), a, b)
+
+
 def test_affine_and_dense():
     x = jax.random.normal(jax.random.key(0), (2, 3, 4))
     layer = recurrence.Dense(5)
