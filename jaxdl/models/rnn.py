@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from jaxdl import errors
-from jaxdl.nn import limits, recurrence
+from jaxdl.nn import dense, limits, recurrence
 
 Carries = tuple[recurrence.Carry, ...]  # per layer, the forward one before the backward one
 
@@ -90,7 +90,7 @@ class RNN(nn.Module):
             x, index = jnp.concatenate(sides, axis=-1) if len(sides) > 1 else sides[0], None
         if self.last:
             x = jnp.concatenate([carry[0] for carry in last[-len(directions) :]], axis=-1)
-        output = recurrence.Dense(self.outputs, self.dtype, name="output")(x)
+        output = dense.Dense(self.outputs, dtype=self.dtype, name="output")(x)
         return output.astype(jnp.float32), tuple(last)
 
 

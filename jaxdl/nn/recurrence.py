@@ -21,7 +21,7 @@ from jax import lax
 from jaxtyping import Array, Float, Int
 
 from jaxdl import errors
-from jaxdl.nn import initializers
+from jaxdl.nn import dense, initializers
 
 Carry = tuple[Float[Array, "b width"], ...]  # (hidden,), or (hidden, cell) of the LSTM
 
@@ -134,7 +134,7 @@ def _forward(cell, reverse, projected, kernel, bias, carry, mask):
     def step(carry, inputs):
         projected, mask = inputs
         rows = carry[0].astype(kernel.dtype)
-        recurrent = jnp.concatenate([_matmul(rows, half) for half in halves], axis=-1)
+        recurrent = jnp.concatenate([dense.matmul(rows, half) for half in halves], axis=-1)
         if bias is not None:
             recurrent = recurrent + bias[None, :]
         after, saved = cell.forward(projected, recurrent, carry)
@@ -164,79 +164,24 @@ def _scan_backward(cell, reverse, residuals, gradients):
         projected, recurrent, inner = cell.backward(saved, before, through)
         same = recurrent is projected
         projected, recurrent = projected.astype(kernel.dtype), recurrent.astype(kernel.dtype)
-        inner = (inner[0] + _matmul(recurrent, transposed), *inner[1:])
+        inner = (inner[0] + dense.matmul(recurrent, transposed), *inner[1:])
         if mask is not None:
             inner = jax.tree.map(lambda a, b: a + b * (1 - mask), inner, carry)
         return inner, (projected, None if same else recurrent)
 
     inputs = (outputs, before, saved, mask)
     first, (projected, recurrent) = lax.scan(step, last, inputs, reverse=not reverse)
-    slopes = _rows(projected if recurrent is None else recurrent)
-    kernel_gradient = _matmul(_rows(before).T, slopes).astype(kernel.dtype)
-    bias_gradient = None if bias is None else _sum_rows(slopes).astype(bias.dtype)
+    slopes = dense.rows(projected if recurrent is None else recurrent)
+    kernel_gradient = dense.matmul(dense.rows(before).T, slopes).astype(kernel.dtype)
+    bias_gradient = None if bias is None else dense.sum_rows(slopes).astype(bias.dtype)
     return projected, kernel_gradient, bias_gradient, first, None
 
 
 scan.defvjp(_scan_forward, _scan_backward)
 
 
-@jax.custom_vjp
-def affine(
-    x: Float[Array, "*b d"], kernel: Float[Array, "d k"], bias: Float[Array, "k"]
-) -> Float[Array, "*b k"]:
-    """x @ kernel + bias, whose gradients are three flat matmuls.
-
-    The bias's is a product with ones: XLA:CPU sums 4096 rows of 512 ten times slower than it
-    multiplies them (2.7 ms against 0.3 ms).
-    """
-    return (_matmul(_rows(x), kernel) + bias[None, :]).astype(x.dtype).reshape(*x.shape[:-1], -1)
-
-
-def _affine_forward(x, kernel, bias):
-    return affine(x, kernel, bias), (x, kernel, bias)
-
-
-def _affine_backward(residuals, gradient):
-    x, kernel, bias = residuals
-    slopes = _rows(gradient)
-    return (
-        _matmul(slopes, kernel.T).astype(x.dtype).reshape(x.shape),
-        _matmul(_rows(x).T, slopes).astype(kernel.dtype),
-        _sum_rows(slopes).astype(bias.dtype),
-    )
-
-
-affine.defvjp(_affine_forward, _affine_backward)
-
-
 def _sigmoid(x: Array) -> Array:
     return 0.5 * jnp.tanh(0.5 * x) + 0.5  # two thirds of jax.nn.sigmoid's time on XLA:CPU
-
-
-def _matmul(a: Array, b: Array) -> Array:
-    return jnp.matmul(a, b, preferred_element_type=jnp.float32)
-
-
-def _rows(x: Array) -> Array:
-    return x.reshape(-1, x.shape[-1])
-
-
-def _sum_rows(x: Array) -> Array:
-    return _matmul(jnp.ones(x.shape[:1], x.dtype), x)
-
-
-class Dense(nn.Module):
-    """Flax's `Dense` with `affine`'s gradients: parameters `kernel` and `bias`."""
-
-    features: int
-    dtype: Any = jnp.float32
-
-    @nn.compact
-    def __call__(self, x: Float[Array, "*b d"]) -> Float[Array, "*b k"]:
-        lecun, zeros = nn.initializers.lecun_normal(), nn.initializers.zeros
-        kernel = self.param("kernel", lecun, (x.shape[-1], self.features))
-        bias = self.param("bias", zeros, (self.features,))
-        return affine(*(a.astype(self.dtype) for a in (x, kernel, bias)))
 
 
 class Recurrent(nn.Module):
@@ -286,11 +231,11 @@ class Recurrent(nn.Module):
             inner = jnp.pad(inner, (size - self.width, 0)).astype(self.dtype)
         x, kernel, recurrent, bias = (a.astype(self.dtype) for a in (x, kernel, recurrent, bias))
         if index is None:
-            projected = affine(jnp.swapaxes(x, 0, 1), kernel, bias)
+            projected = dense.affine(jnp.swapaxes(x, 0, 1), kernel, bias)
         elif index.size > x.shape[0]:
-            projected = _look_up(affine(x, kernel, bias), index.T)
+            projected = _look_up(dense.affine(x, kernel, bias), index.T)
         else:
-            projected = affine(_look_up(x, index.T), kernel, bias)
+            projected = dense.affine(_look_up(x, index.T), kernel, bias)
         time, batch = projected.shape[:2]
         if carry is None:
             carry = tuple(jnp.zeros((batch, self.width)) for _ in range(cell.states))

@@ -161,24 +161,6 @@ def test_scan_against_autodiff_of_a_loop(cell, bias):
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, 2e-5, 1e-5), a, b)
 
 
-def test_affine_and_dense():
-    x = jax.random.normal(jax.random.key(0), (2, 3, 4))
-    layer = recurrence.Dense(5)
-    variables = layer.init(jax.random.key(1), x)
-    kernel = variables["params"]["kernel"]
-
-    def plain(x, kernel, bias):
-        return jnp.sin(x @ kernel + bias[None, None]).sum()
-
-    def ours(x, kernel, bias):
-        return jnp.sin(recurrence.affine(x, kernel, bias)).sum()
-
-    arguments = (x, kernel, jnp.arange(5.0))
-    a, b = (jax.value_and_grad(f, (0, 1, 2))(*arguments) for f in (ours, plain))
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, 1e-5, 1e-5), a, b)
-    np.testing.assert_allclose(layer.apply(variables, x), x @ kernel, rtol=1e-6, atol=1e-6)
-
-
 def test_bad_fields():
     with pytest.raises(errors.InputError, match="must be one of vanilla, gru, lstm, got 'lsmt'"):
         recurrence.Recurrent("lsmt", 3)
