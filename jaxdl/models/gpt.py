@@ -142,9 +142,10 @@ gpt2_medium = functools.partial(GPT, width=1024, depth=24, heads=16)  # 354,823,
 gpt2_large = functools.partial(GPT, width=1280, depth=36, heads=20)  # 774,030,080
 gpt2_xl = functools.partial(GPT, width=1600, depth=48, heads=25)  # 1,557,611,200
 
-# How parameters lie on a mesh: the first pattern found in a path gives one mesh axis, or None, per
-# dimension. Columns of what goes into heads and hidden units and rows of what comes out of them
-# share the axis "tensor", so that each block needs two sums over it (Shoeybi et al. 2019).
+# Rules of where parameters lie, for meshes; nothing reads them yet. The first pattern found in a
+# path gives one mesh axis, or None, per dimension. Columns of what goes into heads and hidden units
+# and rows of what comes out of them share the axis "tensor", so that each block needs two sums over
+# it (Shoeybi et al. 2019).
 RULES = (
     (r"attention/(query|key|value)/kernel", ("fsdp", "tensor")),
     (r"attention/(query|key|value)/bias", ("tensor",)),

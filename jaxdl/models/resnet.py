@@ -16,7 +16,8 @@ from jaxtyping import Array, Float
 
 from jaxdl.nn import convolution, limits, normalization, pooling
 
-# How parameters lie on a mesh, see jaxdl/train/mesh.py: the first pattern found in a path decides.
+# Rules of where parameters lie, for meshes; nothing reads them yet. The first pattern found in a
+# path gives one mesh axis, or None, per dimension.
 RULES = (
     (r"conv\w*/kernel$", (None, None, None, "fsdp")),
     (r"output/kernel$", ("fsdp", "tensor")),
