@@ -13,7 +13,7 @@ import runs
 from jaxdl import errors, learner, metrics
 from jaxdl.data import batches
 from jaxdl.learners import gradient
-from jaxdl.train import checkpoint, program
+from jaxdl.train import checkpoint, diagnose, program
 
 
 def counting(loss, where="head"):
@@ -101,7 +101,7 @@ def test_a_gradient_that_is_nan_while_the_loss_is_fine(save_every, tmp_path):
 
 
 def test_inside_nested_calls_and_loops(tmp_path):
-    """Custom derivatives, remat and jit are looked into; a loop is named as one."""
+    """Custom derivatives, remat, jit, loops and branches are looked into."""
 
     @jax.jit
     def inner(x):
@@ -112,14 +112,108 @@ def test_inside_nested_calls_and_loops(tmp_path):
             return jax.nn.silu(inner(jnp.where(count == 2, -1.0, 1.0)))
 
     def looped(count):
-        return jax.lax.scan(lambda c, _: (c / c, None), (2 - count) * 1.0, length=3)[0]
+        def turn(carry, x):
+            with jax.named_scope("turn"):
+                return carry - 1 + 0 * jnp.sqrt(carry), x * carry
+
+        start = jnp.where(count == 2, 1.0, 9.0)
+        carry, stacked = jax.lax.scan(turn, start, jnp.ones((3, 2)), reverse=True)
+        return carry + stacked.sum()
+
+    def chosen(count):
+        return jax.lax.cond(count == 2, lambda x: jnp.log(-x), lambda x: x, count * 1.0)
+
+    def until(count):
+        start = jnp.where(count == 2, 1.0, 9.0)
+        return jax.lax.while_loop(
+            lambda pair: pair[1] < 3,
+            lambda pair: (pair[0] - 1 + 0 * jnp.sqrt(pair[0]), pair[1] + 1),
+            (start, 0),
+        )[0]
 
     small = {"tests": {}, "steps": 4, "log_every": 2}
     lines = failing(runs.plain(counting(nested), **small), tmp_path / "nested")
     assert lines[1].startswith("The first NaN came out of ")
     assert "head/deep" in lines[1]
     lines = failing(runs.plain(counting(looped), **small), tmp_path / "looped")
-    assert lines[1] == "The first NaN came out of `scan` in head."
+    assert lines[1] == "The first NaN came out of `sqrt` in head/turn."
+    lines = failing(runs.plain(counting(chosen), **small), tmp_path / "chosen")
+    assert lines[1].startswith("The first NaN came out of `log` in head")
+    lines = failing(runs.plain(counting(until), **small), tmp_path / "until")
+    assert lines[1].startswith("The first NaN came out of `sqrt` in head")
+
+
+def test_a_nan_that_is_a_constant_of_the_program(tmp_path):
+    """Of `where(bad, nan, x)` the choice is named, not what follows it."""
+
+    def refused(count):
+        return jnp.exp(jnp.where(count == 2, jnp.nan, count * 1.0))
+
+    def out_of_range(count):
+        return jnp.take(jnp.arange(3.0) * count, 10 * (count == 2))
+
+    small = {"tests": {}, "steps": 4, "log_every": 2}
+    for loss, named in ((refused, "select_n"), (out_of_range, "gather")):
+        lines = failing(runs.plain(counting(loss), **small), tmp_path / named)
+        assert lines[1].startswith(f"The first NaN came out of `{named}` in head")
+
+
+def test_an_infinite_mask_is_not_taken_for_the_infinity(tmp_path):
+    def loss(count):
+        masked = jnp.where(jnp.arange(3) < 2, count * jnp.ones(3), -jnp.inf)
+        return masked.max() + jnp.exp(jnp.where(count == 2, 1e3, 1.0))
+
+    what = runs.plain(counting(loss), tests={}, steps=4, log_every=2)
+    assert failing(what, tmp_path / "run")[1] == "The first infinity came out of `exp` in head."
+
+
+class Roots(nn.Module):
+    """Weights of which the first two have no gradient at 0."""
+
+    count: int = 3
+
+    @nn.compact
+    def __call__(self, x, train=False):
+        weights = [
+            self.param(f"w{i}", nn.initializers.constant(float(i == self.count - 1)), ())
+            for i in range(self.count)
+        ]
+        return sum(jnp.sqrt(weight) for weight in weights) * jnp.ones(len(x))
+
+
+def test_microbatches_are_looked_into_and_parameters_named(tmp_path):
+    small = {"tests": {}, "steps": 4, "log_every": 2}
+    taught = gradient.supervised(Distance(), mean_loss, optax.sgd(1.0), microbatches=2)
+    lines = failing(runs.plain(taught, **(small | {"steps": 8})), tmp_path / "microbatches")
+    assert lines[1].startswith("The first NaN came out of `mul` in ")
+    assert "root" in lines[1]
+    # 1 / sqrt(0) is infinite, and infinity less infinity is no number.
+    twice = optax.stateless(lambda g, _: jax.tree.map(lambda x: x - x, g))
+    for count, words in ((3, "state params/w0, params/w1 have NaN"), (6, "w2 and 2 more of 6 ")):
+        taught = gradient.supervised(Roots(count), mean_loss, twice)
+        lines = failing(runs.plain(taught, **small), tmp_path / str(count))
+        assert words in lines[0]
+
+
+def test_what_goes_wrong_in_the_search_does_not_hide_the_fault(tmp_path, monkeypatch):
+    def broken(*arguments):
+        raise RuntimeError("out of memory")
+
+    monkeypatch.setattr(diagnose, "_run", broken)
+    taught = counting(lambda count: jnp.log(jnp.where(count == 2, -1.0, 1.0)))
+    lines = failing(runs.plain(taught, tests={}, steps=4, log_every=2), tmp_path / "run")
+    assert lines[0] == "Step 2 made what is no finite number: metric loss is nan."
+    assert lines[1] == "Which operation made it was not found out (RuntimeError)."
+
+
+def test_the_replay_is_announced(tmp_path):
+    taught = counting(lambda count: jnp.log(jnp.where(count == 2, -1.0, 1.0)))
+    what = runs.plain(taught, tests={}, steps=4, log_every=2)
+    said = []
+    with checkpoint.Checkpoints(tmp_path / "checkpoints") as saved:
+        built = program.Program(what, 0, what.train.open(0).first())
+        assert "Step 2 " in str(diagnose.explain(built, saved, 2, said.append))
+    assert said == ["Replaying from step 0 to find the first number that is not finite."]
 
 
 def test_data_that_hold_an_infinity_are_no_fault_of_an_operation(tmp_path):
@@ -148,5 +242,5 @@ def test_a_stream_is_replayed_too(tmp_path):
         learner=taught, train=what.train, tests={}, steps=8, log_every=2, save_every=2
     )
     lines = failing(what, tmp_path / "run")
-    assert lines[0] == "Step 5 made what is no finite number: state params/output/bias has NaN."
+    assert lines[0] == "Step 5 made what is no finite number: all 2 parameters have NaN."
     assert lines[2].endswith("the checkpoint of step 4 stays.")
