@@ -1,5 +1,6 @@
 """Learning by the gradient of a loss (back-propagation: Rumelhart, Hinton and Williams, 1986)."""
 
+import functools
 import re
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -14,13 +15,20 @@ Loss = Callable[[Any, Any], learner.Metrics]  # (outputs, batch) -> metrics with
 Scalar = float | int | jax.Array  # traced in a sweep
 
 
+class Average(NamedTuple):
+    """An exponential moving average of the parameters, and of how many steps it is."""
+
+    params: Any
+    steps: jax.Array
+
+
 class State(NamedTuple):
     """What a gradient learner carries from step to step."""
 
     params: Any
     statistics: dict[str, Any]  # the model's other collections, such as batch statistics
     optimizer: Any
-    average: Any  # exponential moving average of the parameters, or None
+    average: Average | None
 
 
 def supervised(
@@ -42,23 +50,16 @@ def supervised(
     clip: the largest global norm of a gradient; larger ones are scaled down (Pascanu et al. 2013).
     microbatches: the batch is cut into so many parts, run one after another, and their gradients
         added: the same step for a fraction of the memory. Batch statistics see each part in turn.
-    average: decay of a moving average of the parameters, in [0, 1), used by evaluation and predict.
+    average: decay of a moving average of the parameters, in [0, 1), used by evaluation and predict;
+        step n uses min(average, (1 + n) / (10 + n)), so that the initial parameters are soon
+        forgotten (TensorFlow's ExponentialMovingAverage). Beside the averaged parameters stand the
+        batch statistics of the last ones: there is no average of statistics.
     freeze: regular expressions; parameters whose path ("conv1/kernel") one of them finds stay as
         they were initialised, get no gradient and no optimizer state.
     """
-    if microbatches < 1:
-        raise errors.InputError(f"microbatches must be at least 1, got {microbatches}.")
-    if isinstance(average, float | int) and not 0 <= average < 1:
-        raise errors.InputError(f"average must be a decay in [0, 1), got {average}.")
-    if isinstance(clip, float | int) and clip <= 0:
-        raise errors.InputError(f"clip must be positive, got {clip}.")
-    if clip is not None:
-        optimizer = optax.chain(optax.clip_by_global_norm(clip), optimizer)
-    if freeze:
-        optimizer = optax.multi_transform(
-            {"learn": optimizer, "stay": optax.set_to_zero()},
-            lambda params: _labels(params, freeze),
-        )
+    _check(microbatches, average, clip)
+    optimizer = _transformed(optimizer, clip, freeze)
+    objective = functools.partial(_objective, model, loss, freeze)
 
     def init(key: learner.Key, batch: learner.Batch) -> State:
         param_key, dropout_key = jax.random.split(key)
@@ -66,20 +67,7 @@ def supervised(
         statistics = dict(model.init(keys, batch["input"], train=False))
         params = statistics.pop("params")
         moments = optimizer.init(params)
-        # A copy: a state that holds a buffer twice cannot be donated.
-        moving = None if average is None else jax.tree.map(jnp.copy, params)
-        return State(params, statistics, moments, moving)
-
-    def objective(params: Any, statistics: Any, batch: learner.Batch, key: learner.Key) -> Any:
-        outputs, statistics = model.apply(
-            {"params": _held(params, freeze), **statistics},
-            batch["input"],
-            train=True,
-            rngs={"dropout": key},
-            mutable=list(statistics),
-        )
-        measured = loss(outputs, batch)
-        return measured["loss"].total, (dict(statistics), measured)
+        return State(params, statistics, moments, None if average is None else _unmoved(params))
 
     def step(state: State, batch: learner.Batch, key: learner.Key) -> tuple[State, learner.Metrics]:
         gradient = jax.grad(objective, has_aux=True)
@@ -87,22 +75,65 @@ def supervised(
         mean = jax.tree.map(lambda g: (g / measured["loss"].count).astype(g.dtype), total)
         updates, moments = optimizer.update(mean, state.optimizer, state.params)
         params = optax.apply_updates(state.params, updates)
-        moving = None
-        if average is not None:
-            moving = _averaged(state.average, params, average)
-        return State(params, statistics, moments, moving), measured | _observed(
-            mean, moments, clip is not None
-        )
+        moving = _averaged(state.average, params, average)
+        observed = _observed(mean, moments, clip is not None)
+        return State(params, statistics, moments, moving), measured | observed
 
     def evaluate(state: State, batch: learner.Batch, key: learner.Key) -> learner.Metrics:
         outputs = predict(state, batch)
         return loss(outputs, batch) | (scores(outputs, batch) if scores else {})
 
     def predict(state: State, batch: learner.Batch) -> Any:
-        params = state.params if average is None else state.average
+        moving = None if average is None else state.average
+        params = state.params if moving is None else moving.params
         return model.apply({"params": params, **state.statistics}, batch["input"], train=False)
 
     return learner.Learner(init, step, evaluate, predict)
+
+
+def _check(microbatches: int, average: Scalar | None, clip: Scalar | None) -> None:
+    """Refuse what cannot be meant; a traced number cannot be looked at."""
+    if microbatches < 1:
+        raise errors.InputError(f"microbatches must be at least 1, got {microbatches}.")
+    if isinstance(average, float | int) and not 0 <= average < 1:
+        raise errors.InputError(f"average must be a decay in [0, 1), got {average}.")
+    if isinstance(clip, float | int) and clip <= 0:
+        raise errors.InputError(f"clip must be positive, got {clip}.")
+
+
+def _transformed(
+    optimizer: optax.GradientTransformation, clip: Scalar | None, freeze: Sequence[str]
+) -> optax.GradientTransformation:
+    """The optimizer behind the clipping, for the parameters that are not frozen."""
+    if clip is not None:
+        optimizer = optax.chain(optax.clip_by_global_norm(clip), optimizer)
+    if freeze:
+        optimizer = optax.multi_transform(
+            {"learn": optimizer, "stay": optax.set_to_zero()},
+            lambda params: _labels(params, freeze),
+        )
+    return optimizer
+
+
+def _objective(
+    model: Any,
+    loss: Loss,
+    freeze: Sequence[str],
+    params: Any,
+    statistics: dict[str, Any],
+    batch: learner.Batch,
+    key: learner.Key,
+) -> tuple[jax.Array, tuple[dict[str, Any], learner.Metrics]]:
+    """The total loss of a batch, the model's statistics after it, and its metrics."""
+    outputs, statistics = model.apply(
+        {"params": _held(params, freeze), **statistics},
+        batch["input"],
+        train=True,
+        rngs={"dropout": key},
+        mutable=list(statistics),
+    )
+    measured = loss(outputs, batch)
+    return measured["loss"].total, (dict(statistics), measured)
 
 
 def _accumulated(
@@ -135,9 +166,19 @@ def _accumulated(
     return total, (statistics, measured)
 
 
-def _averaged(average: Any, params: Any, decay: Scalar) -> Any:
+def _unmoved(params: Any) -> Average:
+    """The average of no step. A copy: a state that holds a buffer twice cannot be donated."""
+    return Average(jax.tree.map(jnp.copy, params), jnp.int32(0))
+
+
+def _averaged(average: Average | None, params: Any, decay: Scalar | None) -> Average | None:
     """The moving average with new parameters; those that do not move are it to the last bit."""
-    return jax.tree.map(lambda a, p: a + (1 - decay) * (p - a), average, params)
+    if average is None or decay is None:
+        return None
+    steps = average.steps + 1
+    gain = 1 - jnp.minimum(decay, (1 + steps) / (10 + steps))
+    moved = jax.tree.map(lambda a, p: a + (gain * (p - a)).astype(a.dtype), average.params, params)
+    return Average(moved, steps)
 
 
 def _observed(gradient: Any, moments: Any, with_norm: bool) -> learner.Metrics:

@@ -148,18 +148,21 @@ def test_microbatches_must_divide_the_batch():
 
 
 def test_average_is_its_closed_form_and_is_what_predicts():
-    decay, steps = 0.8, 6
+    decay, steps = 0.45, 9  # the limit is 2/11, 3/12, ... and passes the decay in step 8
     learner = supervised(optax.sgd(0.5), average=decay)
     states, _ = trained(learner, steps)
-    paths = [state.params for state in states]
-    weights = [decay**steps] + [(1 - decay) * decay ** (steps - i) for i in range(1, steps + 1)]
+    weights = np.ones(1)  # of the initial parameters, then of those after each step
+    for n in range(1, steps + 1):
+        used = min(decay, (1 + n) / (10 + n))
+        weights = np.append(used * weights, 1 - used)
     expected = jax.tree.map(
         lambda *xs: sum(w * np.asarray(x, np.float64) for w, x in zip(weights, xs, strict=True)),
-        *paths,
+        *[state.params for state in states],
     )
     final = states[-1]
-    assert_close(final.average, expected, atol=1e-6)
-    outputs = MODEL.apply({"params": final.average}, BATCHES[0]["input"])
+    assert decay < (1 + 7) / (10 + 7) and int(final.average.steps) == steps
+    assert_close(final.average.params, expected, atol=1e-6)
+    outputs = MODEL.apply({"params": final.average.params}, BATCHES[0]["input"])
     np.testing.assert_allclose(learner.predict(final, BATCHES[0]), outputs, atol=1e-6)
     loss = metrics.values(learner.evaluate(final, BATCHES[0], KEY))["loss"]
     of_average = classification.cross_entropy(outputs, BATCHES[0])["loss"].value()
@@ -173,7 +176,7 @@ def test_the_state_can_be_donated(jit):
     learner = supervised(average=0.9)
     state = jit(learner.init)(KEY, BATCHES[0])
     state, _ = jax.jit(learner.step, donate_argnums=0)(state, BATCHES[0], KEY)
-    assert np.isfinite(state.average["output"]["kernel"]).all()
+    assert np.isfinite(state.average.params["output"]["kernel"]).all()
 
 
 def test_frozen_parameters_stay_to_the_last_bit():
@@ -182,7 +185,7 @@ def test_frozen_parameters_stay_to_the_last_bit():
     )
     states, measured = trained(learner, 5)
     first, last = states[0].params, states[-1].params
-    for tree in (last, states[-1].average):
+    for tree in (last, states[-1].average.params):
         assert_equal(tree["hidden_0"], first["hidden_0"])
         assert_equal(tree["output"]["bias"], first["output"]["bias"])
     assert (np.asarray(last["output"]["kernel"]) != np.asarray(first["output"]["kernel"])).all()
