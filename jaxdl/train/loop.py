@@ -300,7 +300,7 @@ class _Training:
 
     def _check_finite(self, sums: Any, step: int) -> None:
         if not all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(sums)):
-            raise diagnose.explain(self.program, self.saved, step)
+            raise diagnose.explain(self.program, self.saved, step, self._warn)
 
     def _write(self, step: int, values: Mapping[str, float]) -> dict[str, float]:
         """Add a point to each curve; returns the numbers as the event file keeps them."""
@@ -360,7 +360,7 @@ class _Training:
             self.saved.save(self.step, self.carry, meta, self.score)
             self.saved_step = self.step
         except errors.NonFiniteError:
-            raise diagnose.explain(self.program, self.saved, self.step) from None
+            raise diagnose.explain(self.program, self.saved, self.step, self._warn) from None
 
 
 def _tagged(group: str, values: Mapping[str, float]) -> dict[str, float]:
