@@ -121,7 +121,7 @@ ARGUMENTS = {
     "Expecting property name enclosed in double quotes: line 1 column 2 (char 1).",
     "toy --resume broken": "The record broken/run.json must be readable JSON, got Expecting "
     "property name enclosed in double quotes: line 1 column 2 (char 1). "
-    "Restore or remove the folder.",
+    "Put back a copy; the checkpoints beside it are whole.",
     "toy --resume broken --name a": "--resume must come without --name: the run has its folder.",
     "toy --resume other": "--resume must be a run of toy, got other, a run of digits_mlp.",
     "--seed 3": f"An experiment must come first, got --seed.\n{LISTS}",
