@@ -66,7 +66,7 @@ LEARNERS: dict[str, Case] = {
         lambda: _supervised(_perceptron(dtype=jnp.bfloat16)), _images, tolerance=2e-2
     ),
     "cnn": Case(
-        lambda: _supervised(cnn.CNN(features=(4, 4), classes=3, hidden=8, dropout=0.3)),
+        lambda: _supervised(cnn.CNN(features=(8, 4), classes=3, hidden=8, dropout=0.3)),
         _images,
         exact=False,
     ),
