@@ -162,6 +162,11 @@ def order_key(seed: int) -> np.ndarray:
     return np.asarray(jax.random.key_data(jax.random.fold_in(key, 1)))
 
 
+def opened(source: Source | None, seed: int) -> Feed:
+    """The feed of a run's source; of None, that of a learner that makes its own experience."""
+    return Nothing() if source is None else source.open(seed)
+
+
 class Nothing:
     """The feed of a learner that makes its own experience."""
 

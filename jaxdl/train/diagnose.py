@@ -48,8 +48,7 @@ def explain(
     """The error that says at which step, and where, a run that was well before `until` failed."""
     saved.wait()
     restored = saved.restore(program.shape, lambda line: None)
-    source = program.run.train
-    feed = batches.Nothing() if source is None else source.open(program.seed)
+    feed = batches.opened(program.run.train, program.seed)
     if restored is None:
         state, start = program.begin().state, 0
         kept = "there is no checkpoint yet"

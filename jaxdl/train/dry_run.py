@@ -16,7 +16,7 @@ from jaxdl.train import program as programs
 
 def show(run: runs.Run, launched: record.Launched) -> None:
     """Compile one step and print what it costs; nothing is trained and nothing is written."""
-    feed = batches.Nothing() if run.train is None else run.train.open(launched.seed)
+    feed = batches.opened(run.train, launched.seed)
     try:
         program = programs.Program(run, launched.seed, feed.first())
         console = rich.console.Console(highlight=False)

@@ -72,7 +72,7 @@ def train(
     """
     with contextlib.ExitStack() as stack:
         stopping = stack.enter_context(stop.Catcher())  # before all: nothing may be half done
-        feed = batches.Nothing() if run.train is None else run.train.open(launched.seed)
+        feed = batches.opened(run.train, launched.seed)
         stack.callback(feed.close)
         program = programs.Program(run, launched.seed, feed.first())
         described = {"digest": program.digest(), **program.layout._asdict()}

@@ -13,7 +13,6 @@ import pathlib
 import platform
 import shutil
 import subprocess
-import sys
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -208,8 +207,3 @@ def _revision() -> str | None:
     except (OSError, subprocess.TimeoutExpired):
         return None
     return done.stdout.strip() or None
-
-
-def command_line() -> str:
-    """The command this process was started with, as a user would type it."""
-    return " ".join(["python", *sys.argv])
