@@ -43,7 +43,7 @@ from jaxdl.train import program
 THREADS = 2
 RATE = 1e-3  # Adam's
 STARTUP = 6.0  # seconds from the command to the end of a run of one step
-Advance = Callable[[int], None]  # runs so many steps and waits for the last
+Advance = Callable[[int], int]  # runs at least so many steps, waits for the last; how many it ran
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,12 +101,14 @@ def our_loop(work: benchmark_work.Work) -> Advance:
     chunk = running.layout.chunk
     carry, done = running.begin(), 0
 
-    def advance(steps: int) -> None:
+    def advance(steps: int) -> int:
         nonlocal carry, done
-        for _ in range(-(-steps // chunk)):
+        chunks = -(-steps // chunk)
+        for _ in range(chunks):
             carry = running.advance(carry, feed.take(done, chunk), done, chunk)
             done += chunk
         jax.block_until_ready(carry)
+        return chunks * chunk
 
     return advance
 
@@ -122,12 +124,13 @@ def bare_loop(work: benchmark_work.Work) -> Advance:
     state = jax.jit(learner.init)(key, jax.jit(work.data.select)(feed.first(), 0))
     done = 0
 
-    def advance(steps: int) -> None:
+    def advance(steps: int) -> int:
         nonlocal state, done
         for _ in range(steps):
             state, _ = step(state, feed.take(done, 1), np.uint32(done))
             done += 1
         jax.block_until_ready(state)
+        return steps
 
     return advance
 
@@ -142,7 +145,7 @@ def torch_loop(work: benchmark_work.Work) -> Advance:
     inputs, targets = (torch.from_numpy(work.data.arrays[name]) for name in ("input", "target"))
     targets = targets.long()
 
-    def advance(steps: int) -> None:
+    def advance(steps: int) -> int:
         for _ in range(steps):
             rows = torch.randint(len(inputs), (work.data.batch_size,))
             optimizer.zero_grad()
@@ -150,6 +153,7 @@ def torch_loop(work: benchmark_work.Work) -> Advance:
             loss = torch.nn.functional.cross_entropy(logits.flatten(0, -2), targets[rows].flatten())
             loss.backward()
             optimizer.step()
+        return steps
 
     return advance
 
@@ -180,12 +184,12 @@ def measure(row: str, repeats: int, with_torch: bool, seconds: float = 0.5) -> M
         contenders["torch"] = torch_loop(work)
     steps = {}
     for name, advance in contenders.items():
-        advance(100)  # compile, warm up
-        steps[name] = max(1, round(100 * seconds / _timed(advance, 100)))
+        advance(20)  # compile, warm up
+        steps[name] = max(1, round(seconds / _timed(advance, 20)))
     times = {name: [] for name in contenders}
     for _ in range(repeats):
         for name, advance in contenders.items():
-            times[name].append(_timed(advance, steps[name]) / steps[name])
+            times[name].append(_timed(advance, steps[name]))
     return summarised(row, times)
 
 
@@ -204,9 +208,10 @@ def summarised(row: str, times: dict[str, list[float]]) -> Measured:
 
 
 def _timed(advance: Advance, steps: int) -> float:
+    """Seconds a step."""
     start = time.perf_counter()
-    advance(steps)
-    return time.perf_counter() - start
+    ran = advance(steps)
+    return (time.perf_counter() - start) / ran
 
 
 def startup() -> float:

@@ -26,8 +26,8 @@ def made(what, seed=0):
     [
         ({}, SMALL, "cpu", "rolled", 20),
         ({}, SMALL._replace(convolves=True), "cpu", "single", 1),
-        ({}, SMALL._replace(flops=1e9), "cpu", "single", 1),
-        ({}, SMALL._replace(operations=1e5), "cpu", "single", 1),
+        ({}, SMALL._replace(flops=1e10), "cpu", "rolled", 5),
+        ({}, SMALL._replace(operations=1e7), "cpu", "rolled", 1),
         ({}, cost.Cost(1e12, 1e6, True), "gpu", "rolled", 20),
         ({}, cost.Cost(1e12, 1e6, True), "tpu", "rolled", 20),
         ({"strategy": "unrolled"}, SMALL, "cpu", "unrolled", 10),
