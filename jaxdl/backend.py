@@ -40,9 +40,8 @@ def _keep_memory() -> None:
     """Let glibc keep the memory that a computation frees for the next one.
 
     By default it hands blocks of over 32 MiB back to the system, so that the work space of every
-    step on CPU is mapped and cleared anew: a quarter of the time of a recurrent network's step.
-    This holds for the first arena alone. One arena for all threads (MALLOC_ARENA_MAX=1, which a
-    user may set) makes a GPT's step 15 % faster as well, but a small network's 40 % slower.
+    dispatch on CPU is mapped and cleared anew. This holds for the first arena alone; one arena for
+    all threads (MALLOC_ARENA_MAX=1) would help more, but slows small programs by 40 %.
     """
     if sys.platform != "linux" or any(name in os.environ for name in MALLOC_CHOICES):
         return
