@@ -4,6 +4,7 @@ from Python.
 Everything heavy (JAX, Flax, Orbax, TensorBoard) is imported after the command line has been read.
 """
 
+import dataclasses
 import datetime
 import inspect
 import io
@@ -20,34 +21,14 @@ import rich.console
 import rich.text
 
 from jaxdl import errors, experiment, hyperparameters, manual
+from jaxdl import options as opt
 from jaxdl.train import stop
 
 if TYPE_CHECKING:
+    from jaxdl import run as runs
     from jaxdl.train import loop, record
 
 INTERRUPTED = 130  # the shell's code for a Ctrl-C, here before training began
-LARGEST_SEED = 2**32 - 1  # JAX's keys would silently cut a larger one
-
-_option = hyperparameters.Hyperparameter
-OPTIONS = [
-    _option("seed", int, 0, "of the initial state and the order of data"),
-    _option("logdir", pathlib.Path, pathlib.Path("runs"), "where the folders of runs lie"),
-    _option("name", str, None, "of the run's folder; else the time"),
-    _option("resume", str, None, "a run's folder, or the newest", form="DIR|last"),
-    _option("profile", str, None, "trace these steps", form="FROM:TO"),
-    _option("dry_run", bool, False, "show shapes and costs, write nothing"),
-    _option("doctor", bool, False, "check this machine and its JAX"),
-    _option("help", bool, False, "show this"),
-]
-
-
-class _Options(NamedTuple):
-    seed: int | None = None  # None: 0, or a resumed run's
-    logdir: pathlib.Path = pathlib.Path("runs")
-    name: str | None = None
-    resume: str | None = None
-    profile: tuple[int, int] | None = None
-    dry_run: bool = False
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -76,6 +57,7 @@ def launch(
     logdir: str | os.PathLike[str] = "runs",
     name: str | None = None,
     resume: str | os.PathLike[str] | None = None,
+    mesh: Mapping[str, int] | None = None,
     quiet: bool = False,
     **values: Any,
 ) -> "loop.Result":
@@ -84,10 +66,11 @@ def launch(
     values: the experiment's hyperparameters. seed: 0 unless given. logdir, name: the run's folder
     is LOGDIR/<experiment>/<name, or time and a random number>; one that holds the beginning of this
     run is resumed. resume: a run's folder, or "last": its hyperparameters and its seed.
+    mesh: axis -> devices along it, in place of `Run.mesh`.
     Raises errors.InputError where the command would show an error.
     """
     folder = None if resume is None else str(resume)
-    options = _checked(_Options(seed, pathlib.Path(logdir), name, folder))
+    options = opt.checked(opt.Options(seed, pathlib.Path(logdir), name, folder, mesh))
     _set_up()
     if callable(run):
         launching = _from_function(run)
@@ -96,9 +79,8 @@ def launch(
         launching = _Launching(file.name, file.path, file.function)
     _check_known(launching, values)
     given = [repr(launching.name), *(f"{key}={value!r}" for key, value in values.items())]
-    result = _train(launching, values, options, f"launch({', '.join(given)})", quiet)
-    assert result is not None  # only a dry run has none
-    return result
+    arranged = _arranged(launching, values, options, f"launch({', '.join(given)})", quiet)
+    return _train(arranged, options, quiet)
 
 
 class _Launching(NamedTuple):
@@ -122,49 +104,80 @@ def _command(argv: Sequence[str]) -> int:
     words = list(argv)
     asks_help = "--help" in words or "-h" in words
     if words[0].startswith("-") and asks_help:
-        manual.show_usage(console, OPTIONS)
+        manual.show_usage(console, opt.ALL)
         return 0
     file = _file_to_resume(words) if words[0].startswith("-") else experiment.find(words.pop(0))
     known = hyperparameters.of(file.signature(), file)
     _check_collisions(file, known)
     if asks_help:
-        manual.show_help(console, file, known, OPTIONS)
+        manual.show_help(console, file, known, opt.ALL)
         return 0
     values, options = _parse(words, file, known)
     if options.resume is None:
         hyperparameters.assemble(file.signature(), values)  # what is required has been given
     else:
         _folder_to_resume(options.resume, options.logdir, file.name)
+    started = _elsewhere(argv, options)
+    if started is not None:
+        return started
     _set_up()
     # The signature was read without the file; Enums and dataclasses are to be the file's own.
     values, _ = _parse(words, file, hyperparameters.of(file.function))
     launching = _Launching(file.name, file.path, file.function)
     command = shlex.join(["python", "-m", "jaxdl.launch", *argv])
-    result = _train(launching, values, options, command, quiet=False)
-    return stop.EXIT_CODE if result is not None and result.status == "stopped" else 0
+    return _run(_arranged(launching, values, options, command, quiet=False), options)
 
 
 def _parse(
     words: Sequence[str], file: experiment.File, known: list[hyperparameters.Hyperparameter]
-) -> tuple[dict[str, Any], _Options]:
+) -> tuple[dict[str, Any], opt.Options]:
     """The hyperparameters and the options that a command line gives."""
     refusal, help_command = f"{file.name} has no hyperparameter", f"{manual.COMMAND} {file.name}"
-    values = hyperparameters.parse(words, [*known, *OPTIONS], refusal, f"{help_command} --help")
-    given = {o.name: values.pop(o.name) for o in OPTIONS if o.name in values and o.name != "help"}
-    given.pop("doctor", None)
-    if "profile" in given:
-        given["profile"] = _profile(given["profile"])
-    return values, _checked(_Options(**given))
+    values = hyperparameters.parse(words, [*known, *opt.ALL], refusal, f"{help_command} --help")
+    given = {o.name: values.pop(o.name) for o in opt.ALL if o.name in values}
+    return values, opt.read(given)
 
 
-def _train(
+def _elsewhere(argv: Sequence[str], options: opt.Options) -> int | None:
+    """The exit code of what runs in other processes; None: it runs in this one."""
+    if options.slurm is not None:
+        from jaxdl import submit
+
+        return submit.slurm(opt.without(argv, "slurm"), options.slurm)
+    if options.processes is not None:
+        from jaxdl import cluster
+
+        return cluster.spawn(opt.without(argv, "processes"), options.processes)
+    if options.devices is not None:
+        from jaxdl.train import simulate
+
+        return simulate.simulate(options.devices, opt.without(argv, "devices"))
+    return None
+
+
+class _Arranged(NamedTuple):
+    """A launch whose every choice has been made, but for the run itself."""
+
+    launching: _Launching
+    arguments: dict[str, Any]  # of the experiment's function
+    launched: "record.Launched"
+    folder: pathlib.Path
+
+    def build(self, mesh: Mapping[str, int] | None) -> "runs.Run":
+        """The run, anew."""
+        launching = self.launching
+        run = experiment.build(launching.function, self.arguments, launching.name, launching.path)
+        return run if mesh is None else dataclasses.replace(run, mesh=mesh)
+
+
+def _arranged(
     launching: _Launching,
     values: Mapping[str, Any],
-    options: _Options,
+    options: opt.Options,
     command: str,
     quiet: bool,
-) -> "loop.Result | None":
-    """Build the run and train it, or show it."""
+) -> _Arranged:
+    """Find the folder, and what was launched in it before."""
     from jaxdl.train import record
 
     seed, folder = options.seed or 0, None
@@ -177,22 +190,38 @@ def _train(
         values = {**before, **values}
         seed = recorded.seed if options.seed is None else options.seed
     arguments = hyperparameters.assemble(launching.function, values)
-    run = experiment.build(launching.function, arguments, launching.name, launching.path)
+    plain = hyperparameters.plain(arguments)
+    launched = record.Launched(launching.name, launching.path, plain, seed, command)
+    name = options.name or _new_name()
+    return _Arranged(
+        launching, arguments, launched, folder or options.logdir / launching.name / name
+    )
+
+
+def _run(arranged: _Arranged, options: opt.Options) -> int:
+    """Do what the command line asks for; the exit code."""
+    if options.dry_run:
+        from jaxdl.train import dry_run
+
+        dry_run.show(arranged.build(options.mesh), arranged.launched, options.hbm)
+        return 0
+    if options.verify:
+        from jaxdl.train import verify
+
+        return verify.show(lambda: arranged.build(options.mesh), arranged.launched)
+    result = _train(arranged, options, quiet=False)
+    return stop.EXIT_CODE if result.status == "stopped" else 0
+
+
+def _train(arranged: _Arranged, options: opt.Options, quiet: bool) -> "loop.Result":
+    from jaxdl.train import loop
+
+    run = arranged.build(options.mesh)
     if options.profile is not None and options.profile[0] >= run.steps:
         raise errors.InputError(
             f"--profile must begin before the last step, {run.steps}, got {options.profile[0]}."
         )
-    plain = hyperparameters.plain(arguments)
-    launched = record.Launched(launching.name, launching.path, plain, seed, command)
-    if options.dry_run:
-        from jaxdl.train import dry_run
-
-        dry_run.show(run, launched)
-        return None
-    from jaxdl.train import loop
-
-    folder = folder or options.logdir / launching.name / (options.name or _new_name())
-    return loop.train(run, folder, launched, profile=options.profile, quiet=quiet)
+    return loop.train(run, arranged.folder, arranged.launched, profile=options.profile, quiet=quiet)
 
 
 def cache_folder() -> pathlib.Path:
@@ -202,7 +231,9 @@ def cache_folder() -> pathlib.Path:
 
 
 def _set_up() -> None:
-    """Compiled programs outlive the process, unless the user has arranged that already."""
+    """Join the other processes, if any; compiled programs outlive the process, unless the user has
+    arranged that already.
+    """
     import jax
 
     if getattr(jax.config, "jax_compilation_cache_dir", None) is not None:
@@ -239,41 +270,13 @@ def _check_known(launching: _Launching, values: Mapping[str, Any]) -> None:
 def _check_collisions(
     file: experiment.File, known: Sequence[hyperparameters.Hyperparameter]
 ) -> None:
-    taken = {option.name for option in OPTIONS}
+    taken = {option.name for option in opt.ALL}
     for parameter in known:
         if parameter.name in taken:
             raise errors.InputError(
                 f"A hyperparameter must not be called {parameter.name}, an option of the launcher; "
                 f"rename it in {experiment.shown(file.path)}."
             )
-
-
-def _checked(options: _Options) -> _Options:
-    """The options, where each of them keeps its rule."""
-    if options.seed is not None and not 0 <= options.seed <= LARGEST_SEED:
-        raise errors.InputError(f"--seed must be from 0 to {LARGEST_SEED}, got {options.seed}.")
-    name = options.name
-    if name is not None and (name in ("", ".", "..") or any(c in name for c in "/\\\0")):
-        raise errors.InputError(f"--name must be the name of one folder, got {name!r}.")
-    if name is not None and options.resume is not None:
-        raise errors.InputError("--resume must come without --name: the run has its folder.")
-    existing = options.logdir
-    while not existing.exists() and existing != existing.parent:
-        existing = existing.parent
-    if not existing.is_dir():
-        raise errors.InputError(f"--logdir must be a folder, got the file {existing}.")
-    if not options.dry_run and not os.access(existing, os.W_OK):
-        raise errors.StorageError(f"--logdir must be writable, got {options.logdir}.")
-    return options
-
-
-def _profile(text: str) -> tuple[int, int]:
-    start, colon, end = text.partition(":")
-    if not (colon and start.isdecimal() and end.isdecimal() and int(start) < int(end)):
-        raise errors.InputError(
-            f"--profile must be two steps FROM:TO, the first one smaller, got {text!r}."
-        )
-    return int(start), int(end)
 
 
 def _new_name() -> str:
@@ -285,7 +288,7 @@ def _file_to_resume(words: Sequence[str]) -> experiment.File:
     given = dict(hyperparameters.groups(words)).get("--resume", [])
     if len(given) != 1:
         command = f"{manual.COMMAND} --help"
-        hyperparameters.parse(words, OPTIONS, "The launcher has no option", command)
+        hyperparameters.parse(words, opt.ALL, "The launcher has no option", command)
         raise errors.InputError(
             f"An experiment must come first, got {words[0]}.\n"
             f"`{manual.COMMAND}` lists the experiments."

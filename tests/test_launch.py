@@ -11,7 +11,7 @@ import types
 
 import pytest
 
-from jaxdl import errors, launch
+from jaxdl import errors, launch, options
 from jaxdl.train import stop
 
 TOY = '''"""A toy counts.
@@ -136,7 +136,7 @@ def test_help_of_an_experiment(folder, capsys, monkeypatch):
     assert "  --size {SMALL,LARGE}    SMALL" in lines
     assert "  --[no-]bias             on" in lines
     assert "  --shapes [INT ...]      3 4" in lines
-    for option in launch.OPTIONS:
+    for option in options.ALL:
         assert any(line.startswith(f"  {option.flag}") for line in lines)
 
 
