@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jaxdl import errors
-from jaxdl.nn import convolution, limits, normalization, pooling
+from jaxdl.nn import convolution, dropout, limits, normalization, pooling
 
 
 class CNN(nn.Module):
@@ -33,7 +33,7 @@ class CNN(nn.Module):
     kernel_size: tuple[int, int] = (3, 3)
     act: Callable[[Array], Array] = nn.relu
     norm: normalization.Norm | None = None
-    dropout: float = 0.0
+    dropout: float | Array = 0.0
     dtype: Any = None
 
     def __post_init__(self) -> None:
@@ -65,8 +65,7 @@ class CNN(nn.Module):
         x = x.reshape(x.shape[0], -1)
         if self.hidden:
             x = self.act(nn.Dense(self.hidden, dtype=self.dtype, name="hidden")(x))
-        if self.dropout:
-            x = nn.Dropout(self.dropout, deterministic=not train, name="dropout")(x)
+        x = dropout.Dropout(self.dropout, name="dropout")(x, train)
         return nn.Dense(self.classes, dtype=self.dtype, name="output")(x)
 
 

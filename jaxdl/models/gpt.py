@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from jaxdl import errors
-from jaxdl.nn import attention, dense, layer_norm, limits, sampling, transformer
+from jaxdl.nn import attention, dense, dropout, layer_norm, limits, sampling, transformer
 
 
 class Cache(NamedTuple):
@@ -39,7 +39,7 @@ class GPT(nn.Module):
     groups: int | None = None
     positions: str = "learned"  # or "rotary"
     tied: bool = True
-    dropout: float = 0.0
+    dropout: float | Array = 0.0
     dtype: Any = jnp.float32
 
     def __post_init__(self) -> None:
@@ -88,7 +88,7 @@ class GPT(nn.Module):
         y = embed(x)
         if self.positions == "learned":
             y = y + self._places(x.shape[1], start)[None]
-        y = nn.Dropout(self.dropout, deterministic=not train, name="dropout")(y)
+        y = dropout.Dropout(self.dropout, name="dropout")(y, train)
         blocks = []
         for n in range(self.depth):
             block = transformer.Block(

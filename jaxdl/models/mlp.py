@@ -10,7 +10,7 @@ import flax.linen as nn
 from jaxtyping import Array, Float
 
 from jaxdl import errors
-from jaxdl.nn import limits, normalization
+from jaxdl.nn import dropout, limits, normalization
 
 
 class MLP(nn.Module):
@@ -27,7 +27,7 @@ class MLP(nn.Module):
     outputs: int | None = None
     act: Callable[[Array], Array] | str = nn.relu
     norm: normalization.Norm | None = None
-    dropout: float = 0.0
+    dropout: float | Array = 0.0
     dtype: Any = None
 
     def __post_init__(self) -> None:
@@ -55,8 +55,7 @@ class MLP(nn.Module):
             if self.norm is not None:
                 x = normalization.normalize(self.norm, x, train, dtype=self.dtype, name=f"norm_{i}")
             x = act(x)
-            if self.dropout:
-                x = nn.Dropout(self.dropout, deterministic=not train, name=f"dropout_{i}")(x)
+            x = dropout.Dropout(self.dropout, name=f"dropout_{i}")(x, train)
         width = self.outputs if self.classes is None else self.classes
         assert width is not None  # checked above
         return nn.Dense(width, dtype=self.dtype, name="output")(x)

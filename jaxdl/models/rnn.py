@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from jaxdl import errors
-from jaxdl.nn import dense, limits, recurrence
+from jaxdl.nn import dense, dropout, limits, recurrence
 
 Carries = tuple[recurrence.Carry, ...]  # per layer, the forward one before the backward one
 
@@ -33,7 +33,7 @@ class RNN(nn.Module):
     width: int = 128
     depth: int = 1
     bidirectional: bool = False
-    dropout: float = 0.0
+    dropout: float | Array = 0.0
     vocabulary: int | None = None
     last: bool = False
     dtype: Any = jnp.float32
@@ -76,8 +76,8 @@ class RNN(nn.Module):
         directions = ("forward", "backward") if self.bidirectional else ("forward",)
         last: list[recurrence.Carry] = []
         for layer in range(self.depth):
-            if layer > 0 and self.dropout > 0:
-                x = nn.Dropout(self.dropout, name=f"dropout_{layer}")(x, deterministic=not train)
+            if layer > 0:
+                x = dropout.Dropout(self.dropout, name=f"dropout_{layer}")(x, train)
             sides = []
             for direction in directions:
                 name = f"{direction}_{layer}"

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from jaxdl.nn import attention, dense, layer_norm
+from jaxdl.nn import attention, dense, dropout, layer_norm
 
 
 class MLP(nn.Module):
@@ -39,7 +39,7 @@ class Block(nn.Module):
     causal: bool = False
     rotary: float | None = None
     expansion: int = 4
-    dropout: float = 0.0
+    dropout: float | Array = 0.0
     act: Callable[[Array], Array] = jax.nn.gelu
     norm: Callable[..., Any] = layer_norm.LayerNorm
     dtype: Any = jnp.float32
@@ -65,7 +65,7 @@ class Block(nn.Module):
         )
         mlp = MLP(self.expansion * x.shape[-1], self.act, name="mlp", **shared)
         y, cache = attend(self.norm(dtype=self.dtype, name="norm_1")(x), cache, start)
-        x = x + nn.Dropout(self.dropout, deterministic=not train, name="dropout_1")(y)
+        x = x + dropout.Dropout(self.dropout, name="dropout_1")(y, train)
         y = mlp(self.norm(dtype=self.dtype, name="norm_2")(x))
-        x = x + nn.Dropout(self.dropout, deterministic=not train, name="dropout_2")(y)
+        x = x + dropout.Dropout(self.dropout, name="dropout_2")(y, train)
         return x, cache
