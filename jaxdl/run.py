@@ -3,7 +3,7 @@
 import dataclasses
 import math
 import numbers
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 from jaxdl import errors, learner, summary
@@ -75,6 +75,11 @@ class Run:
     expect: the score this run is to reach, for the README's table and tools/scores.py.
     strategy: how steps run on the device, see jaxdl/train/program.py.
     chunk: the most steps in one dispatch; None chooses by the cost of a step.
+    mesh: axis -> devices, of data, fsdp and tensor, one of which may be -1: what is left. None is
+        all devices on `data`, and on CPU one device. See jaxdl/train/mesh.py.
+    rules: (pattern, axes) of where parameters lie on the mesh, such as `gpt.RULES`: a regular
+        expression for the path, and a mesh axis or None for each dimension. The first that is found
+        counts; without one, the largest dimension goes over `fsdp`.
     """
 
     learner: learner.Learner
@@ -91,6 +96,8 @@ class Run:
     expect: AtLeast | AtMost | None = None
     strategy: Strategy = "auto"
     chunk: int | None = None
+    mesh: Mapping[str, int] | None = None
+    rules: Sequence[tuple[str, tuple[str | None, ...]]] = ()
 
     def __post_init__(self) -> None:
         self._check_kinds()

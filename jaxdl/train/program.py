@@ -10,12 +10,13 @@ How the steps of a chunk run on the device:
   so the last bits differ from single steps, and it compiles long; small convolutions on CPU gain.
 """
 
+import contextlib
 import functools
 import hashlib
 import math
 import re
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import jax
@@ -25,7 +26,9 @@ import numpy as np
 from jaxdl import errors, learner, metrics
 from jaxdl import run as runs
 from jaxdl.data import batches
+from jaxdl.nn import layout
 from jaxdl.train import cost
+from jaxdl.train import mesh as meshes
 
 LONGEST = {"rolled": 100, "unrolled": 10}  # steps in a chunk
 FLOPS_PER_SECOND = 5e10  # of a small program on two CPU cores, measured
@@ -48,20 +51,33 @@ class Layout(NamedTuple):
 
 
 class Program:
-    """A run's functions, each compiled when first called; `compile_seconds` sums what that took."""
+    """A run's functions, each compiled when first called; `compile_seconds` sums what that took.
+
+    On one device there is no mesh, and nothing is laid out. On a mesh the carry lies as the run's
+    rules say (`shape` carries the shardings), data and metrics are on every device, and a batch is
+    cut over those that share it as soon as it is picked.
+    """
 
     def __init__(self, run: runs.Run, seed: int, first: batches.Data) -> None:
         self.run = run
+        self.mesh = meshes.of(run)
         self.compile_seconds = 0.0
         self._compiled: dict[Any, Any] = {}
         self.seed = seed
         self.key = jax.random.key(seed)
         self._first = first
-        self._begin = jax.jit(self._init)
-        # Traced once; `inline` puts its equations into whatever program calls it.
+        self._placed = _unmoved
+        if self.mesh is not None:
+            everywhere = meshes.replicated(self.mesh)
+            self.key = jax.jit(jax.random.key, static_argnums=0, out_shardings=everywhere)(seed)
+            self._placed = meshes.Placed(self.mesh)
+        # Traced once; `inline` puts its equations into whatever program calls it. What is known of
+        # it here is without the mesh: the same mathematics on any number of devices.
         self._step = jax.jit(self._one_step, inline=True)
-        self._examine = jax.jit(self._examine_one, static_argnums=0)
-        state = jax.eval_shape(self._begin, self.key, first)
+        everywhere = {} if self.mesh is None else {"out_shardings": meshes.replicated(self.mesh)}
+        self._examine = jax.jit(self._examine_one, static_argnums=0, **everywhere)
+        self._zeros = jax.jit(self._no_metrics, **everywhere)
+        state = jax.eval_shape(self._init, self.key, first)
         zero = jax.ShapeDtypeStruct((), jnp.uint32)
         traced = self._step.trace(state, self.key, first, zero, zero)
         self.jaxpr = traced.jaxpr
@@ -70,7 +86,7 @@ class Program:
         _check_metrics(measured, "Learner.step")
         _check_summable(measured)
         self._check_monitor(state)
-        self.shape = Carry(state, measured)  # of what `begin` returns
+        self.shape = self._laid_out(Carry(state, measured))  # of what `begin` returns
         self.cost = cost.of(self.jaxpr)
         self.layout = _layout(run, self.cost, jax.default_backend())
 
@@ -81,25 +97,26 @@ class Program:
 
     def begin(self) -> Carry:
         """The state before the first step."""
-        state = self._call("begin", self._begin, self.key, self._first)
+        state = self._call("begin", self._beginning, self.key, self._placed(self._first))
         return Carry(state, self.zeros())
 
     def zeros(self) -> learner.Metrics:
         """Metrics of no step at all."""
-        zeros = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), self.shape.totals)
-        return jax.device_put(zeros)
+        if self.mesh is not None:
+            return self._zeros()
+        return jax.device_put(_zeros(self.shape.totals))
 
     def advance(self, carry: Carry, data: batches.Data, step: int, count: int) -> Carry:
         """`count` steps, the first of which is `step`; the carry given is used up."""
-        function = functools.partial(self._chunk, count=count)
-        arguments = carry, self.key, data, np.uint32(step)
-        return self._call(("advance", count), function, *arguments, donate=0)
+        arguments = carry, self.key, self._placed(data), np.uint32(step)
+        return self._call(("advance", count), functools.partial(self._advancing, count), *arguments)
 
     def compiled_step(self) -> Any:
         """One step as XLA compiled it, without running it."""
-        carry = Carry(*self.shape)
-        step = jax.jit(functools.partial(self._chunk, count=1), donate_argnums=0)
-        return step.lower(carry, self.key, self._first, np.uint32(0)).compile()
+        with self._meshed():
+            # Shapes alone: the data need not be on every device to plan with them.
+            data = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), self._first)
+            return self._advancing(1).lower(self.shape, self.key, data, np.uint32(0)).compile()
 
     def batch_shape(self) -> Any:
         """The shapes and dtypes of one training batch, None without data."""
@@ -108,10 +125,11 @@ class Program:
     def evaluate(self, state: Any, test: batches.Pass, step: int) -> learner.Metrics:
         """The metrics of one pass over a test's data, added up on the host."""
         key = jax.random.fold_in(jax.random.fold_in(self.key, 3), step)
-        parts = [
-            self._examine(select, state, key, data, np.uint32(i))
-            for i, (select, data) in enumerate(test.once())
-        ]
+        with self._meshed():
+            parts = [
+                self._examine(select, state, key, self._placed(data), np.uint32(i))
+                for i, (select, data) in enumerate(test.once())
+            ]
         return functools.reduce(metrics.merge, jax.device_get(parts))
 
     def summary_key(self, step: int, i: int) -> learner.Key:
@@ -123,7 +141,7 @@ class Program:
         return jax.tree.map(_strong, state)
 
     def _select(self, data: batches.Data, i: Any) -> learner.Batch:
-        return None if self.run.train is None else self.run.train.select(data, i)
+        return None if self.run.train is None else layout.spread(self.run.train.select(data, i))
 
     def _one_step(self, state: Any, key: Any, data: batches.Data, step: Any, i: Any) -> Any:
         key = jax.random.fold_in(jax.random.fold_in(key, 2), step + i)
@@ -133,6 +151,8 @@ class Program:
     def _chunk(self, carry: Carry, key: Any, data: Any, step: Any, *, count: int) -> Carry:
         def one(carry: Carry, i: Any) -> tuple[Carry, None]:
             state, measured = self._step(carry.state, key, data, step, i)
+            if self.mesh is not None:
+                state = jax.lax.with_sharding_constraint(state, _shardings(self.shape.state))
             return Carry(state, metrics.merge(carry.totals, measured)), None
 
         if count == 1:
@@ -143,7 +163,11 @@ class Program:
     def _examine_one(
         self, select: batches.Select, state: Any, key: Any, data: Any, i: Any
     ) -> learner.Metrics:
-        return self.run.learner.evaluate(state, select(data, 0), jax.random.fold_in(key, i))
+        batch = layout.spread(select(data, 0))
+        return self.run.learner.evaluate(state, batch, jax.random.fold_in(key, i))
+
+    def _no_metrics(self) -> learner.Metrics:
+        return jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), self.shape.totals)
 
     def _check_monitor(self, state: Any) -> None:
         """The monitored metric must come out of the evaluation: told now, not after hours."""
@@ -155,16 +179,66 @@ class Program:
         _check_metrics(measured, "Learner.evaluate")
         if any(isinstance(metric, metrics.Collected) for metric in measured.values()):
             return  # only the predictions themselves tell the names of its numbers
-        zeros = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), measured)
-        check_logged(self.run.monitor.tag, [f"{test}/{name}" for name in metrics.values(zeros)])
+        logged = metrics.values(_zeros(measured))
+        check_logged(self.run.monitor.tag, [f"{test}/{name}" for name in logged])
 
-    def _call(self, name: Any, function: Any, *arguments: Any, donate: Any = ()) -> Any:
+    # --- compiled, and where their arguments and results lie
+
+    def _laid_out(self, carry: Carry) -> Carry:
+        """The carry's shapes with their shardings, where there is a mesh."""
+        if self.mesh is None:
+            return carry
+        everywhere = meshes.replicated(self.mesh)
+        totals = jax.tree.map(lambda x: everywhere, carry.totals)
+        placed = Carry(meshes.shardings(carry.state, self.mesh, self.run.rules), totals)
+        return jax.tree.map(
+            lambda x, to: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=to), carry, placed
+        )
+
+    def _beginning(self) -> Any:
+        if self.mesh is None:
+            return jax.jit(self._init)
+        return jax.jit(
+            self._init,
+            in_shardings=meshes.replicated(self.mesh),
+            out_shardings=_shardings(self.shape.state),
+        )
+
+    def _advancing(self, count: int) -> Any:
+        chunk = functools.partial(self._chunk, count=count)
+        if self.mesh is None:
+            return jax.jit(chunk, donate_argnums=0)
+        everywhere, carry = meshes.replicated(self.mesh), _shardings(self.shape)
+        return jax.jit(
+            chunk,
+            donate_argnums=0,
+            in_shardings=(carry, everywhere, everywhere, everywhere),
+            out_shardings=carry,
+        )
+
+    def _meshed(self) -> contextlib.AbstractContextManager:
+        """While tracing, models may ask what the mesh is (jaxdl/nn/layout.py)."""
+        return contextlib.nullcontext() if self.mesh is None else jax.set_mesh(self.mesh)
+
+    def _call(self, name: Any, make: Callable[[], Any], *arguments: Any) -> Any:
         if name not in self._compiled:
             start = time.perf_counter()
-            jitted = jax.jit(function, donate_argnums=donate)
-            self._compiled[name] = jitted.lower(*arguments).compile()
+            with self._meshed():
+                self._compiled[name] = make().lower(*arguments).compile()
             self.compile_seconds += time.perf_counter() - start
         return self._compiled[name](*arguments)
+
+
+def _unmoved(data: Any) -> Any:
+    return data
+
+
+def _zeros(shapes: Any) -> Any:
+    return jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), shapes)
+
+
+def _shardings(shapes: Any) -> Any:
+    return jax.tree.map(lambda x: x.sharding, shapes)
 
 
 def _layout(run: runs.Run, step: cost.Cost, platform: str) -> Layout:

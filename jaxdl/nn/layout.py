@@ -1,0 +1,45 @@
+"""Where arrays lie on a mesh of devices, in the words of a model: its batch, its tensor axis.
+
+A model says `layout.constrain(x, "batch", None, "tensor")` and knows no devices: without a mesh, or
+where the mesh has no such axis, that is `x` itself.
+"""
+
+from typing import Any
+
+import jax
+
+# The axes a mesh may have. Batches go over `data` and `fsdp`; parameters and optimizer state over
+# `fsdp` (Rajbhandari et al. 2020, ZeRO) and `tensor` (Shoeybi et al. 2019, Megatron-LM).
+AXES = ("data", "fsdp", "tensor")
+# The words of models, and the mesh axes they stand for.
+WORDS = {"batch": ("data", "fsdp"), "tensor": ("tensor",)}
+
+
+def constrain(x: Any, *words: str | None) -> Any:
+    """The array, told to the compiler to be cut as `words` say, one for each leading dimension.
+
+    A dimension with the word None is whole, and so are those after the last word. A word is passed
+    over where the axes it stands for do not divide the dimension.
+    """
+    sizes = jax.sharding.get_abstract_mesh().shape
+    axes = [
+        _axes(word, size, sizes) if word else None
+        for word, size in zip(words, x.shape[: len(words)], strict=True)
+    ]
+    # What a batch that does not divide is to be is left to the compiler.
+    if not any(axes):
+        return x
+    return jax.lax.with_sharding_constraint(x, jax.sharding.PartitionSpec(*axes))
+
+
+def spread(batch: Any) -> Any:
+    """A tree of arrays with equal leading axes, cut over the devices that share a batch."""
+    return jax.tree.map(lambda x: constrain(x, "batch") if x.ndim else x, batch)
+
+
+def _axes(word: str, size: int, sizes: Any) -> tuple[str, ...] | None:
+    axes = tuple(axis for axis in WORDS[word] if sizes.get(axis, 1) > 1)
+    count = 1
+    for axis in axes:
+        count *= sizes[axis]
+    return axes if axes and size % count == 0 else None
