@@ -92,7 +92,7 @@ def ordered(members: Sequence[Member], tag: str | None, highest: bool) -> list[M
 
 
 def table(members: Sequence[Member], tag: str | None, highest: bool) -> rich.table.Table:
-    """A row for each setting, the best first, at most ROWS.
+    """A row for each setting, at most ROWS: the best mean first, those with a failed seed last.
 
     tag, highest: the monitored metric, of which each member's best value counts; without one the
     settings keep their order and the last values of up to three metrics are shown.
@@ -222,14 +222,14 @@ def _score(member: Member, tag: str | None) -> float | None:
 
 
 def _ranked(members: Sequence[Member], tag: str | None, highest: bool) -> list[list[Member]]:
-    """The members of each setting, the setting with the best mean first."""
+    """The members of each setting: the best mean first, a setting that may fail last."""
     means = []
     for runs in _by_label(members).values():
         scores = _values([m for m in runs if _finished(m)], tag, tag)
         mean = float(interval(np.array(scores))[0]) if scores else None
-        status = FINISHED[0] if any(map(_finished, runs)) else "failed"
+        failed = not any(map(_finished, runs)) or any(member.status == "failed" for member in runs)
         best = None if mean is None else (0, mean)
-        means.append(runs[0]._replace(best=best, status=status))
+        means.append(runs[0]._replace(best=best, status="failed" if failed else FINISHED[0]))
     by_label = _by_label(members)
     return [by_label[m.label] for m in ordered(means, tag, highest)]
 
