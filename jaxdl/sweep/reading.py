@@ -52,10 +52,10 @@ def read(words: Sequence[str], known: Sequence[hyperparameters.Hyperparameter]) 
     return space.Space(axes)
 
 
-def of(given: Mapping[str, Any], known: Sequence[hyperparameters.Hyperparameter]) -> space.Space:
+def of(given: Any, known: Sequence[hyperparameters.Hyperparameter]) -> space.Space:
     """What an experiment's `sweep()` returned as a space over the known hyperparameters.
 
-    given: name -> a list, tuple or array of values, or log, uniform, integers, choice.
+    given: a mapping, name -> a list, tuple or array of values, or log, uniform, integers, choice.
     """
     origin = f"{FUNCTION}()"
     if not isinstance(given, Mapping) or not given:
@@ -158,7 +158,7 @@ def _read_values(
     return tuple(values.read(parameter.type, word, flag, parameter.form) for word in words)
 
 
-def _number(text: str) -> int | float:
+def _number(text: str) -> space.Number:
     try:
         return int(text)
     except ValueError:

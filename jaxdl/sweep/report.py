@@ -7,6 +7,7 @@ other seeds would be; it takes two seeds.
 # pyright: reportAttributeAccessIssue=false
 # (generated protocol buffers define their classes at run time)
 
+import contextlib
 import csv
 import math
 import os
@@ -20,6 +21,7 @@ import numpy as np
 import rich.box
 import rich.table
 import rich.text
+from jaxtyping import Float, Int
 from scipy import special
 from tensorboard.compat.proto import event_pb2, summary_pb2, tensor_pb2, tensor_shape_pb2, types_pb2
 from tensorboard.plugins.custom_scalar import layout_pb2, metadata
@@ -56,27 +58,29 @@ class Member(NamedTuple):
 
 
 class Band(NamedTuple):
-    """A curve over the seeds of a setting: arrays of shape (n,), low ≤ mean ≤ high."""
+    """A curve over the seeds of a setting: low ≤ mean ≤ high."""
 
-    steps: np.ndarray
-    mean: np.ndarray
-    low: np.ndarray
-    high: np.ndarray
+    steps: Int[np.ndarray, "n"]
+    mean: Float[np.ndarray, "n"]
+    low: Float[np.ndarray, "n"]
+    high: Float[np.ndarray, "n"]
 
 
-def interval(sample: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def interval(
+    sample: Float[np.ndarray, "n *shape"],
+) -> tuple[Float[np.ndarray, "*shape"], Float[np.ndarray, "*shape"]]:
     """Mean over the first axis and half the width of its 95 % confidence interval, 0 for one.
 
     mean ± t(n-1) s / √n, with Student's quantile t and the sample's standard deviation s.
     """
-    sample = np.asarray(sample, np.float64)
     count = len(sample)
     with np.errstate(invalid="ignore", over="ignore"):  # of infinities comes NaN
-        mean = sample.mean(axis=0)
+        mean = np.asarray(sample.mean(axis=0))
         if count == 1:
             return mean, np.zeros_like(mean)
         quantile = special.stdtrit(count - 1, (1 + _CONFIDENCE) / 2)
-        return mean, quantile * sample.std(axis=0, ddof=1) / math.sqrt(count)
+        half = quantile * sample.std(axis=0, ddof=1) / math.sqrt(count)
+    return mean, np.asarray(half)
 
 
 def ordered(members: Sequence[Member], tag: str | None, highest: bool) -> list[Member]:
@@ -116,7 +120,9 @@ def table(members: Sequence[Member], tag: str | None, highest: bool) -> rich.tab
     return result
 
 
-def write_table(folder: pathlib.Path, members: Sequence[Member], tag: str | None, highest: bool):
+def write_table(
+    folder: pathlib.Path, members: Sequence[Member], tag: str | None, highest: bool
+) -> None:
     """Write results.csv with every member and all its numbers, whole or not at all.
 
     Raises errors.StorageError where the folder cannot be written.
@@ -139,7 +145,8 @@ def write_table(folder: pathlib.Path, members: Sequence[Member], tag: str | None
             os.fsync(file.fileno())
         os.replace(partial, folder / FILE)
     except OSError as error:
-        partial.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            partial.unlink()
         raise errors.StorageError(
             f"The table of a sweep must be writable, got {folder / FILE}: "
             f"{error.strerror or error}. The runs themselves are safe."
@@ -226,7 +233,7 @@ def _ranked(members: Sequence[Member], tag: str | None, highest: bool) -> list[l
     means = []
     for runs in _by_label(members).values():
         scores = _values([m for m in runs if _finished(m)], tag, tag)
-        mean = float(interval(np.array(scores))[0]) if scores else None
+        mean = float(interval(np.array(scores, np.float64))[0]) if scores else None
         failed = not any(map(_finished, runs)) or any(member.status == "failed" for member in runs)
         best = None if mean is None else (0, mean)
         means.append(runs[0]._replace(best=best, status="failed" if failed else FINISHED[0]))
@@ -247,7 +254,7 @@ def _summed_up(members: Sequence[Member], column: str, tag: str | None) -> str:
     sample = _values([m for m in members if _finished(m)], column, tag)
     if not sample:
         return "-"
-    mean, half = map(float, interval(np.array(sample)))
+    mean, half = map(float, interval(np.array(sample, np.float64)))
     if len(sample) == 1 or not (math.isfinite(half) and math.isfinite(mean)):
         return progress.number(mean)
     if half == 0:

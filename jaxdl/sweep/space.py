@@ -32,6 +32,9 @@ _TRIES = 1000  # draws in a row, and 20 more for each known setting: then there 
 _DIGITS = 6  # of a drawn number: a value that is read off a table can be typed again
 
 
+Number = int | float
+
+
 class Setting(Mapping[str, Any]):
     """One point of a space: name -> value, known by its label."""
 
@@ -63,8 +66,8 @@ class Range:
     """Numbers from low to high, both included; `whole` ones are integers."""
 
     scale: Literal["log", "uniform", "int"]
-    low: float
-    high: float
+    low: Number
+    high: Number
     whole: bool = False
 
     def __post_init__(self) -> None:
@@ -83,7 +86,7 @@ class Range:
     def __str__(self) -> str:
         return f"{self.scale}({self.low},{self.high})"
 
-    def at(self, share: float) -> int | float:
+    def at(self, share: Number) -> Number:
         """The number below which lies a share (0 to 1) of the draws."""
         half = 0.5 if self.whole else 0.0  # each integer owns the numbers that round to it
         low, high = self.low - half, self.high + half
@@ -91,7 +94,7 @@ class Range:
             return self.rounded(math.exp((1 - share) * math.log(low) + share * math.log(high)))
         return self.rounded((1 - share) * low + share * high)
 
-    def rounded(self, number: float) -> int | float:
+    def rounded(self, number: Number) -> Number:
         """A number as a setting has it: an integer, or six significant digits."""
         near = round(number) if self.whole else float(f"{number:.{_DIGITS}g}")
         clipped = min(max(near, self.low), self.high)
@@ -111,12 +114,12 @@ class Choice:
 Axis = tuple[Any, ...] | Range | Choice  # a tuple lists every value
 
 
-def log(low: float, high: float) -> Range:
+def log(low: Number, high: Number) -> Range:
     """Numbers whose logarithm is uniform; integers where the hyperparameter is one."""
     return Range("log", low, high)
 
 
-def uniform(low: float, high: float) -> Range:
+def uniform(low: Number, high: Number) -> Range:
     """Numbers, each as likely as the others."""
     return Range("uniform", low, high)
 
@@ -199,7 +202,7 @@ def _distinct(axis: tuple[Any, ...] | Choice) -> tuple[Any, ...] | Choice:
     return Choice(tuple(kept.values())) if isinstance(axis, Choice) else tuple(kept.values())
 
 
-def _drawn(axis: Axis, share: float) -> Any:
+def _drawn(axis: Axis, share: Number) -> Any:
     if isinstance(axis, Range):
         return axis.at(share)
     listed = axis.values if isinstance(axis, Choice) else axis
