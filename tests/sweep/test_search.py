@@ -59,7 +59,7 @@ def test_a_search_beats_chance_with_the_same_budget(algorithm):
     # The second half knows the first.
     later = {kind: np.mean([losses[32:] for losses in tried[kind]]) for kind in tried}
     best = {kind: np.mean([min(losses) for losses in tried[kind]]) for kind in tried}
-    assert later[algorithm] < 0.6 * later["random"]
+    assert later[algorithm] < 0.7 * later["random"]
     assert best[algorithm] < best["random"]
 
 
