@@ -7,7 +7,7 @@ jit. Data too large for memory: jaxdl/data/streams.py.
 
 import dataclasses
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 import jax
@@ -143,6 +143,12 @@ class Shuffled:
     def open(self, seed: int) -> "_ShuffledFeed":
         """A feed for the run of this seed."""
         return _ShuffledFeed(self, order_key(seed))
+
+    def together(self, seeds: Sequence[int]) -> tuple["_ShuffledFeed", Any]:
+        """A feed for the runs of these seeds at once, and its data's axes as `jax.vmap` takes them:
+        each run has an order of its own, the examples are everybody's.
+        """
+        return _ShuffledFeed(self, np.stack([order_key(seed) for seed in seeds])), (None, 0, None)
 
     def select(self, data: Data, i: Any) -> Any:
         """The batch of the chunk's i-th step."""

@@ -4,13 +4,16 @@ A model says `layout.constrain(x, "batch", None, "tensor")` and knows no devices
 where the mesh has no such axis, that is `x` itself.
 """
 
+import math
+from collections.abc import Mapping
 from typing import Any
 
 import jax
 
 # The axes a mesh may have. Batches go over `data` and `fsdp`; parameters and optimizer state over
-# `fsdp` (Rajbhandari et al. 2020, ZeRO) and `tensor` (Shoeybi et al. 2019, Megatron-LM).
-AXES = ("data", "fsdp", "tensor")
+# `fsdp` (Rajbhandari et al. 2020, ZeRO) and `tensor` (Shoeybi et al. 2019, Megatron-LM); the runs
+# of a sweep over `member`.
+AXES = ("member", "data", "fsdp", "tensor")
 # The words of models, and the mesh axes they stand for.
 WORDS = {"batch": ("data", "fsdp"), "tensor": ("tensor",)}
 
@@ -21,14 +24,19 @@ def constrain(x: Any, *words: str | None) -> Any:
     A dimension with the word None is whole, and so are those after the last word. A word is passed
     over where the axes it stands for do not divide the dimension.
     """
-    sizes = jax.sharding.get_abstract_mesh().shape
+    mesh = jax.sharding.get_abstract_mesh()
+    automatic = jax.sharding.AxisType.Auto  # inside shard_map there is nothing to tell
+    sizes = {
+        axis: size
+        for (axis, size), kind in zip(mesh.shape.items(), mesh.axis_types, strict=True)
+        if kind == automatic
+    }
+    if not sizes:
+        return x
     axes = [
         _axes(word, size, sizes) if word else None
         for word, size in zip(words, x.shape[: len(words)], strict=True)
     ]
-    # What a batch that does not divide is to be is left to the compiler.
-    if not any(axes):
-        return x
     return jax.lax.with_sharding_constraint(x, jax.sharding.PartitionSpec(*axes))
 
 
@@ -37,9 +45,7 @@ def spread(batch: Any) -> Any:
     return jax.tree.map(lambda x: constrain(x, "batch") if x.ndim else x, batch)
 
 
-def _axes(word: str, size: int, sizes: Any) -> tuple[str, ...] | None:
+def _axes(word: str, size: int, sizes: Mapping[str, int]) -> tuple[str, ...] | None:
     axes = tuple(axis for axis in WORDS[word] if sizes.get(axis, 1) > 1)
-    count = 1
-    for axis in axes:
-        count *= sizes[axis]
-    return axes if axes and size % count == 0 else None
+    divides = size % math.prod(sizes[axis] for axis in axes) == 0
+    return axes if axes and divides else None

@@ -116,7 +116,7 @@ def _broken(paths: list[str], parameters: int) -> str:
 
 def _origin(program: programs.Program, state: Any, data: Any, step: int) -> str:
     """The first equation of the step that makes a NaN, or else an infinity, of finite numbers."""
-    arguments = (state, program.key, data, jnp.uint32(step), jnp.uint32(0))
+    arguments = (state, program.who, data, jnp.uint32(step), jnp.uint32(0))
     seen: dict[int, str] = {}
     try:
         _run(program.jaxpr, [Value(x, False) for x in jax.tree.leaves(arguments)], seen, "")

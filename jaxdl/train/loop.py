@@ -3,57 +3,55 @@
 Events in order: log, evaluate, summaries, save. The loop knows steps, metrics and files; it never
 sees a loss, a model or a gradient. Nothing on the host waits for the device between chunks: what a
 log needs is fetched when the next log is due.
+
+It drives one run, or the members of a sweep together: then every array has a leading axis of
+members, and each member keeps books of its own (jaxdl/train/books.py).
 """
 
 import contextlib
-import math
+import json
 import pathlib
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
-from jaxdl import errors, metrics
+from jaxdl import cluster, errors, metrics
 from jaxdl import run as runs
 from jaxdl.data import batches
 from jaxdl.train import (
+    agreement,
     card,
     checkpoint,
     clock,
     diagnose,
-    event_file,
     lock,
     profiler,
     progress,
     record,
     stop,
-    tensorboard,
 )
+from jaxdl.train import books as bookkeeping
 from jaxdl.train import program as programs
 
-History = dict[str, tuple[np.ndarray, np.ndarray]]  # tag -> (steps, values)
+Result = bookkeeping.Result
 
 
-class Result(NamedTuple):
-    """What a run leaves behind.
+class Kept(NamedTuple):
+    """What a checkpoint of members holds: the last chunk's end, and each member's best state."""
 
-    status: "completed", "stopped early" (patience), or "stopped" (by a signal; launch it again).
-    state: the learner's state after the last step. metrics: the last value of every tag.
-    history: tag -> (steps, values), from the run's beginning, over all its launches.
-    best: (step, value) of the monitored metric, None without a monitor.
-    """
+    carry: programs.Carry
+    best: Any
 
-    status: str
-    step: int
-    state: Any
-    metrics: dict[str, float]
-    history: History
-    best: tuple[int, float] | None
-    seconds: float
-    compile_seconds: float
+
+class Entry(NamedTuple):
+    """A member of a group: what it runs, where, and what was launched."""
+
+    run: runs.Run
     folder: pathlib.Path
+    launched: record.Launched
 
 
 def train(
@@ -63,10 +61,12 @@ def train(
     *,
     profile: tuple[int, int] | None = None,
     quiet: bool = False,
+    program: programs.Program | None = None,
 ) -> Result:
     """Run to the end, or to a signal; a folder that holds the beginning of this run is resumed.
 
     profile: a trace of JAX's profiler from one step to another goes into the run's folder.
+    program: the run's functions, where another run of the same shape has had them compiled.
     errors.NonFiniteError: a metric or the state is no number any more.
     errors.InputError: the folder holds another run. errors.StorageError: it cannot be written.
     """
@@ -74,49 +74,92 @@ def train(
         stopping = stack.enter_context(stop.Catcher())  # before all: nothing may be half done
         feed = batches.opened(run.train, launched.seed)
         stack.callback(feed.close)
-        program = programs.Program(run, launched.seed, feed.first())
-        described = {"digest": program.digest(), **program.layout._asdict()}
-        kept = record.claim(folder, launched, described)
-        stack.enter_context(lock.Lock(folder))
-        program.layout = programs.Layout(kept["program"]["strategy"], kept["program"]["chunk"])
+        program = program or programs.Program(run, launched.seed, feed.first())
+        kept = _claimed(folder, launched, program)
+        if cluster.leader():
+            stack.enter_context(lock.Lock(folder))
         saved = stack.enter_context(checkpoint.Checkpoints(folder / "checkpoints", run.keep))
         batch_size = None if run.train is None else run.train.batch_size
-        terminal = progress.Progress(run.steps, batch_size, quiet)
+        terminal = progress.Progress(run.steps, batch_size, quiet or not cluster.leader())
         terminal.say(card.title(launched, program, folder), "bold")
-        training = _Training(run, program, feed, saved, folder, kept, terminal)
+        books = bookkeeping.Books(run, folder, launched, kept, cluster.leader())
+        stack.callback(books.close)
+        training = _Training(program, feed, saved, [books], terminal)
         training.restore()
         if training.done and record.is_done(kept):
-            return training.shown(training.result(training.ending))
-        writer = stack.enter_context(tensorboard.Writer(folder, training.step))
+            return training.shown(training.results(training.ending))[0]
         traced = stack.enter_context(profiler.Trace(folder, profile))
         with terminal:
-            training.open(writer, traced, launched)
+            training.open(traced)
+            training.loop(stopping)
+        return training.finish(stopping.requested)[0]
+
+
+def train_together(
+    entries: Sequence[Entry],
+    folder: pathlib.Path,
+    program: programs.Program,
+    feed: batches.Feed,
+    terminal: progress.Progress,
+) -> list[Result]:
+    """Run the members of a group in one program, to the end or to a signal.
+
+    folder: where the group's checkpoints lie. program, feed: of all members, in the same order;
+    there may be more members than entries: these only fill up the program's shape.
+    A member that is no number any more is marked failed, and the others go on.
+    """
+    with contextlib.ExitStack() as stack:
+        stopping = stack.enter_context(stop.Catcher())
+        keep = entries[0].run.keep
+        saved = stack.enter_context(checkpoint.Checkpoints(folder / "checkpoints", keep))
+        books = []
+        for i, entry in enumerate(entries):
+            place = {"group": str(folder.resolve()), "index": i}
+            kept = _claimed(entry.folder, entry.launched, program, place)
+            books.append(bookkeeping.Books(*entry, kept, cluster.leader()))
+            stack.callback(books[-1].close)
+        training = _Training(program, feed, saved, books, terminal, together=True)
+        training.restore()
+        with profiler.Trace(folder, None) as traced:
+            training.open(traced)
             training.loop(stopping)
         return training.finish(stopping.requested)
 
 
+def _claimed(
+    folder: pathlib.Path,
+    launched: record.Launched,
+    program: programs.Program,
+    member: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """The record of the folder; the program takes over the layout that it was begun with."""
+    described = {"digest": program.digest(), **program.layout._asdict()}
+    if cluster.leader():
+        kept = record.claim(folder, launched, described, member)
+    kept = json.loads(cluster.broadcast(json.dumps(kept if cluster.leader() else None)))
+    program.layout = programs.Layout(kept["program"]["strategy"], kept["program"]["chunk"])
+    return kept
+
+
 class _Training:
-    """What changes while a run runs."""
+    """What changes while a run, or a group of runs, runs."""
 
     def __init__(
         self,
-        run: runs.Run,
         program: programs.Program,
         feed: batches.Feed,
         saved: checkpoint.Checkpoints,
-        folder: pathlib.Path,
-        kept: dict[str, Any],
+        books: list[bookkeeping.Books],
         terminal: progress.Progress,
+        together: bool = False,
     ) -> None:
-        self.run, self.program, self.feed = run, program, feed
-        self.saved, self.folder, self.kept, self.terminal = saved, folder, kept, terminal
+        self.program, self.feed, self.saved = program, feed, saved
+        self.books, self.terminal, self.together = books, terminal, together
+        self.run = books[0].run  # what is read of it here, all members share
         self.step = 0
         self.saved_step = 0
-        self.best: tuple[int, float] | None = None
-        self.worse = 0  # evaluations since the best one
+        self.best: Any = None  # of members: each one's state at its best evaluation
         self.earlier = 0.0  # seconds of earlier launches
-        self.score: float | None = None  # of the evaluation at this very step
-        self.history: dict[str, list[tuple[int, float]]] = {}
         # The last log: step, metrics that are not fetched yet, steps per second.
         self.pending: tuple[int, Any, float] | None = None
         self.clock = clock.Clock()
@@ -125,31 +168,33 @@ class _Training:
 
     def restore(self) -> None:
         """Stand where the newest checkpoint stands, or at the beginning."""
-        restored = self.saved.restore(self.program.shape, self._warn)
+        shape = self.program.shape
+        template = Kept(shape, shape.state) if self.together else shape
+        restored = self.saved.restore(template, self._warn)
         if restored is None:
             self.carry = self.program.begin()
+            self.best = self.program.copied(self.carry.state) if self.together else None
             return
-        self.carry, self.step, meta = restored.tree, restored.step, restored.meta
-        self.saved_step = self.step
-        self.feed.restore(meta["feed"])
-        self.best = None if meta["best"] is None else (meta["best"][0], meta["best"][1])
-        self.worse, self.earlier = meta["worse"], meta["seconds"]
-        for tag, points in event_file.scalars(self.folder, self.step).items():
-            self.history[tag] = [(step, _rounded(value)) for step, value in points]
+        if self.together:
+            self.carry, self.best = restored.tree
+        else:
+            self.carry = restored.tree
+        self.step = self.saved_step = restored.step
+        self.feed.restore(restored.meta["feed"])
+        self.earlier = restored.meta["seconds"]
+        for one, meta in zip(self.books, restored.meta["members"], strict=True):
+            one.restore(self.step, meta)
         self.terminal.say(f"Resumed from the checkpoint of step {self.step}.")
 
     def _warn(self, line: str) -> None:
         self.terminal.say(line, "yellow")
 
-    def open(
-        self, writer: tensorboard.Writer, traced: profiler.Trace, launched: record.Launched
-    ) -> None:
+    def open(self, traced: profiler.Trace) -> None:
         """Begin to write."""
-        self.writer, self.profile = writer, traced
-        name = f"{launched.experiment}/{self.folder.name}"
-        writer.start({**launched.hyperparameters, "seed": launched.seed}, name)
-        if self.step == 0:
-            writer.show(0, card.texts(launched, self.kept, self.program))
+        self.profile = traced
+        for one in self.books:
+            texts = card.texts(one.launched, one.kept, self.program) if one.writes else {}
+            one.open(self.step, texts)
         self.profile.at(self.step, self.carry)
         self.clock.begin(self.step)
 
@@ -158,75 +203,78 @@ class _Training:
     @property
     def done(self) -> bool:
         """Whether there is nothing left to do."""
-        return self.step >= self.run.steps or self._out_of_patience
+        return self.step >= self.run.steps or all(
+            one.out_of_patience or one.failed or one.ended for one in self.books
+        )
 
     @property
     def ending(self) -> str:
         """What a run that is done is called."""
         return "completed" if self.step >= self.run.steps else "stopped early"
 
-    @property
-    def _out_of_patience(self) -> bool:
-        return self.run.patience is not None and self.worse >= self.run.patience
-
-    def finish(self, signal: str | None) -> Result:
+    def finish(self, signal: str | None) -> list[Result]:
         """Record how it ended, and say it."""
         status = self.ending if self.done else "stopped"
         self.saved.wait()
-        if self.done:
-            self.writer.finish(True)
-        self.writer.close()
-        result = self.result(status, self._seconds())
-        outcome = {"status": status, "step": self.step, "metrics": result.metrics}
-        self._record(outcome | {"best": result.best, "seconds": result.seconds})
-        self.shown(result)
-        if not self.done:
-            again = f"python -m jaxdl.launch --resume {shlex.quote(str(self.folder))}"
+        seconds = self._seconds()
+        for one in self.books:
+            if one.failed:
+                one.end("failed", one.failed[0], seconds, one.failed[1])
+            else:
+                step, said = one.ended or (self.step, status)
+                one.end(said, step, seconds)
+        results = self.shown(self.results(status, seconds))
+        if not self.done and not self.together:
+            again = f"python -m jaxdl.launch --resume {shlex.quote(str(self.books[0].folder))}"
             self.terminal.say(f"{signal}: saved at step {self.step}. Go on with: {again}")
-        return result
+        return results
 
-    def shown(self, result: Result) -> Result:
-        """The result, after its table has been printed."""
-        self.terminal.table(*card.outcome(self.run, result))
-        return result
+    def shown(self, results: list[Result]) -> list[Result]:
+        """The results, after the table of a single run has been printed."""
+        if not self.together:
+            self.terminal.table(*card.outcome(self.run, results[0]))
+        return results
 
-    def result(self, status: str, seconds: float | None = None) -> Result:
-        """What the run leaves behind, as it stands."""
-        return Result(
-            status=status,
-            step=self.step,
-            state=self.carry.state,
-            metrics={tag: points[-1][1] for tag, points in self.history.items()},
-            history={tag: _columns(points) for tag, points in self.history.items()},
-            best=self.best,
-            seconds=self.earlier if seconds is None else seconds,
-            compile_seconds=self.program.compile_seconds,
-            folder=self.folder,
-        )
+    def results(self, status: str, seconds: float | None = None) -> list[Result]:
+        """What the runs leave behind, as they stand."""
+        seconds = self.earlier if seconds is None else seconds
+        states = self._split(self.carry.state) if self.together else [self.carry.state]
+        results = []
+        for one, state in zip(self.books, states, strict=False):
+            step, said = one.ended or (self.step, status)
+            if one.failed:
+                step, said = one.failed[0], "failed"
+            compiling = self.program.compile_seconds
+            results.append(one.result(said, step, state, seconds, compiling))
+        return results
+
+    def _split(self, tree: Any) -> list[Any]:
+        """The members' parts of a tree, on the host."""
+        if not self.together:
+            return [jax.device_get(tree)]
+        tree = jax.device_get(tree)
+        return [jax.tree.map(lambda x, i=i: x[i], tree) for i in range(len(self.books))]
 
     def _seconds(self) -> float:
         return self.earlier + self.clock.total()
-
-    def _record(self, outcome: dict[str, Any]) -> None:
-        record.write(self.folder, self.kept | {"result": outcome})
 
     # --- the loop
 
     def loop(self, stopping: stop.Catcher) -> None:
         """Chunk after chunk, event after event, to the end or to a signal."""
         try:
-            while not self.done and stopping.requested is None:
-                self._advance()
-                self._events()
+            with agreement.Agreement() as agreed:
+                while not self.done and agreed.agreed(stopping.requested) is None:
+                    self._advance()
+                    self._events()
             if self.saved_step != self.step:
                 with self._paused("saving"):
                     self._save()
         except errors.StorageError:
             raise  # nothing more can be written
         except Exception as error:
-            self.writer.finish(False)
-            self.writer.flush()
-            self._record({"status": "failed", "step": self.step, "message": str(error)})
+            for one in self.books:
+                one.end("failed", self.step, self._seconds(), str(error))
             raise
 
     def _advance(self) -> None:
@@ -238,7 +286,6 @@ class _Training:
         data = self.feed.take(self.step, count)
         self.carry = self.program.advance(self.carry, data, self.step, count)
         self.step += count
-        self.score = None
         self.clock.leave_out(self.program.compile_seconds - compiling)
         self._finish_log()  # of the chunk before: the device is busy with this one
         self.profile.at(self.step, self.carry)
@@ -252,14 +299,16 @@ class _Training:
         return self.step >= self.run.steps or (every is not None and self.step % every == 0)
 
     def _events(self) -> None:
+        for one in self.books:
+            one.score = None
         if self._due(self.run.log_every):
             self._begin_log()
         if self._due(self.run.eval_every) and (self.run.tests or self.run.summaries):
             with self._paused("evaluating"):
                 self._evaluate()
                 self._summarise()
-        best = self.best is not None and self.best[0] == self.step
-        if best or self._due(self.run.save_every):
+        best = not self.together and self.books[0].best
+        if (best and best[0] == self.step) or self._due(self.run.save_every):
             with self._paused("saving"):
                 self._save()
 
@@ -271,6 +320,12 @@ class _Training:
         self.terminal.busy(doing)
         with self.clock.paused():
             yield
+
+    def _live(self) -> Iterator[tuple[int, bookkeeping.Books]]:
+        """The books that are still open, and the places of their members."""
+        for i, one in enumerate(self.books):
+            if not (one.failed or one.ended):
+                yield i, one
 
     # --- log
 
@@ -289,88 +344,101 @@ class _Training:
         if self.pending is None:
             return
         (step, totals, rate), self.pending = self.pending, None
-        sums = jax.device_get(totals)
+        sums = self._split(totals)
         self._check_finite(sums, step)
-        values = metrics.values(sums)
         speed = {"steps_per_second": rate}
         if self.run.train is not None:
             speed["examples_per_second"] = rate * self.run.train.batch_size
-        self._write(step, {**_tagged("train", values), **_tagged("speed", speed)})
-        self.terminal.train(step, values, rate)
+        shown = []
+        for i, one in self._live():
+            values = metrics.values(sums[i])
+            one.write(step, {**_tagged("train", values), **_tagged("speed", speed)})
+            shown.append(values)
+        self.terminal.train(step, _mean(shown), rate)
 
-    def _check_finite(self, sums: Any, step: int) -> None:
-        if not all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(sums)):
-            raise diagnose.explain(self.program, self.saved, step, self._warn)
-
-    def _write(self, step: int, values: Mapping[str, float]) -> dict[str, float]:
-        """Add a point to each curve; returns the numbers as the event file keeps them."""
-        self.writer.scalars(step, values)
-        kept = {tag: _rounded(value) for tag, value in values.items()}
-        for tag, value in kept.items():
-            self.history.setdefault(tag, []).append((step, value))
-        return kept
+    def _check_finite(self, sums: Sequence[Any], step: int) -> None:
+        for i, one in self._live():
+            if all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(sums[i])):
+                continue
+            if not self.together:
+                raise diagnose.explain(self.program, self.saved, step, self._warn)
+            one.failed = (step, f"A metric was not finite by step {step}.")
 
     # --- evaluate, summarise, save
 
     def _evaluate(self) -> None:
-        values: dict[str, float] = {}
+        measured: dict[int, dict[str, float]] = {i: {} for i, _ in self._live()}
         for name, test in self.run.tests.items():
-            measured = self.program.evaluate(self.carry.state, test, self.step)
-            values |= _tagged(name, metrics.values(measured))
-        if not values:
-            return
-        values = self._write(self.step, values)
-        self.terminal.test(self.step, values, self._judge(values))
-
-    def _judge(self, values: Mapping[str, float]) -> bool:
-        """Whether this evaluation is the best so far."""
-        monitor = self.run.monitor
-        if monitor is None:
-            return False
-        programs.check_logged(monitor.tag, values)
-        value = values[monitor.tag]
-        self.score = value if monitor.highest else -value
-        better = not math.isnan(value) and (
-            self.best is None or (value > self.best[1] if monitor.highest else value < self.best[1])
-        )
-        self.worse = 0 if better else self.worse + 1
-        if better:
-            self.best = (self.step, value)
-        return better
+            parts = self.program.evaluate(self.carry.state, test, self.step)
+            for i in measured:
+                measured[i] |= _tagged(name, metrics.values(parts[i]))
+        better = np.zeros(self.program.members or 1, bool)
+        shown = []
+        for i, one in self._live():
+            if measured[i]:
+                shown.append(one.write(self.step, measured[i]))
+                better[i] = one.judge(self.step, shown[-1])
+        if self.together and better.any():
+            self.best = self.program.chosen(better, self.carry.state, self.best)
+        if shown:
+            self.terminal.test(self.step, _mean(shown), bool(better[0]) and not self.together)
+        for _, one in self._live() if self.together else ():
+            if one.out_of_patience and self.step < self.run.steps:
+                one.ended = (self.step, "stopped early")
 
     def _summarise(self) -> None:
-        shown: dict[str, runs.Shown] = {}
-        for i, (tag, show) in enumerate(self.run.summaries.items()):
-            shown[tag] = show(self.carry.state, self.program.summary_key(self.step, i))
-        numbers = {tag: float(x) for tag, x in shown.items() if not isinstance(x, tuple)}
-        self._write(self.step, numbers)  # they are curves, part of the history
-        self.writer.show(self.step, {tag: x for tag, x in shown.items() if tag not in numbers})
+        if not self.run.summaries:
+            return
+        states = self._split(self.carry.state) if self.together else [self.carry.state]
+        for i, one in self._live():
+            shown: dict[str, runs.Shown] = {}
+            for n, (tag, show) in enumerate(one.run.summaries.items()):
+                shown[tag] = show(states[i], self.program.summary_key(self.step, n, i))
+            numbers = {tag: float(x) for tag, x in shown.items() if not isinstance(x, tuple)}
+            one.write(self.step, numbers)  # they are curves, part of the history
+            one.show(self.step, {tag: x for tag, x in shown.items() if tag not in numbers})
 
     def _save(self) -> None:
         """Everything that the next launch needs to go on with the same bits."""
-        self._check_finite(jax.device_get(self.carry.totals), self.step)
+        if self.together:
+            self._fail_the_broken()
+            tree, score = Kept(self.carry, self.best), None
+        else:
+            self._check_finite(self._split(self.carry.totals), self.step)
+            tree, score = self.carry, self.books[0].score
+        for one in self.books:
+            one.flush()  # before the checkpoint counts, its curves must be safe
         meta = {
             "feed": self.feed.state(),
-            "best": self.best,
-            "worse": self.worse,
             "seconds": self._seconds(),
+            "members": [one.meta() for one in self.books],
         }
-        self.writer.flush()  # before the checkpoint counts, its curves must be safe
         try:
-            self.saved.save(self.step, self.carry, meta, self.score)
+            self.saved.save(self.step, tree, meta, score)
             self.saved_step = self.step
         except errors.NonFiniteError:
             raise diagnose.explain(self.program, self.saved, self.step, self._warn) from None
+
+    def _fail_the_broken(self) -> None:
+        """Mark the members that are not finite, and put zeros in their place."""
+        self._check_finite(self._split(self.carry.totals), self.step)
+        sound = self.program.sound(self.carry)
+        for i, one in self._live():
+            if not sound[i]:
+                one.failed = (self.step, f"The state was not finite by step {self.step}.")
+        if not sound.all():
+            self.carry = self.program.cleared(sound, self.carry)
 
 
 def _tagged(group: str, values: Mapping[str, float]) -> dict[str, float]:
     return {f"{group}/{name}": value for name, value in values.items()}
 
 
-def _rounded(value: float) -> float:
-    """A number in the float32 of an event file, but 0.96 stays 0.96: its shortest decimal."""
-    return float(str(np.float32(value)))
-
-
-def _columns(points: list[tuple[int, float]]) -> tuple[np.ndarray, np.ndarray]:
-    return np.array([step for step, _ in points]), np.array([value for _, value in points])
+def _mean(values: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """Of members, what the terminal shows: each number's mean."""
+    if len(values) == 1:
+        return dict(values[0])
+    return {
+        name: float(np.mean([one[name] for one in values if name in one]))
+        for name in (values[0] if values else ())
+    }

@@ -105,6 +105,12 @@ def replicated(mesh: jax.sharding.Mesh) -> jax.sharding.NamedSharding:
     return jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
 
 
+def members(mesh: jax.sharding.Mesh) -> jax.sharding.NamedSharding:
+    """Arrays whose leading axis is of runs, each with some of them; replicated without the axis."""
+    axis = "member" if "member" in mesh.shape else None
+    return jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec(axis))
+
+
 def shardings(shapes: Any, mesh: jax.sharding.Mesh, rules: Rules) -> Any:
     """Where each leaf of a tree of arrays or shapes lies: a tree of `NamedSharding`.
 

@@ -11,23 +11,24 @@ How the steps of a chunk run on the device:
 """
 
 import contextlib
+import copy
 import functools
 import hashlib
 import math
 import re
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxdl import errors, learner, metrics
+from jaxdl import learner, metrics
 from jaxdl import run as runs
 from jaxdl.data import batches
 from jaxdl.nn import layout
-from jaxdl.train import cost
+from jaxdl.train import cost, returned
 from jaxdl.train import mesh as meshes
 
 LONGEST = {"rolled": 100, "unrolled": 10}  # steps in a chunk
@@ -50,54 +51,96 @@ class Layout(NamedTuple):
     chunk: int
 
 
+class Who(NamedTuple):
+    """What tells a run from others of its shape: its key, and hyperparameters that are values."""
+
+    key: Any
+    values: Mapping[str, Any]
+
+
+class Family(NamedTuple):
+    """Runs that share their functions.
+
+    make: the run of hyperparameters that may be traced. seeds, values: one for each member.
+    axes: of a chunk's data, as `jax.vmap` takes them, where all members run together; else None.
+    """
+
+    make: Callable[[Mapping[str, Any]], runs.Run]
+    seeds: Sequence[int]
+    values: Sequence[Mapping[str, Any]]
+    axes: Any = None
+
+
 class Program:
     """A run's functions, each compiled when first called; `compile_seconds` sums what that took.
+
+    Of a family, it serves the first member; or all members together (`members` is their number):
+    then keys, states and metrics have a leading axis of members.
 
     On one device there is no mesh, and nothing is laid out. On a mesh the carry lies as the run's
     rules say (`shape` carries the shardings), data and metrics are on every device, and a batch is
     cut over those that share it as soon as it is picked.
     """
 
-    def __init__(self, run: runs.Run, seed: int, first: batches.Data) -> None:
+    def __init__(
+        self,
+        run: runs.Run,
+        seed: int,
+        first: batches.Data,
+        family: Family | None = None,
+        together: bool = False,
+    ) -> None:
         self.run = run
+        self.family = family or Family(lambda values: run, [seed], [{}])
+        self.members = len(self.family.seeds) if together else None
         self.mesh = meshes.of(run)
         self.compile_seconds = 0.0
         self._compiled: dict[Any, Any] = {}
-        self.seed = seed
-        self.key = jax.random.key(seed)
         self._first = first
-        self._placed = _unmoved
-        if self.mesh is not None:
-            everywhere = meshes.replicated(self.mesh)
-            self.key = jax.jit(jax.random.key, static_argnums=0, out_shardings=everywhere)(seed)
-            self._placed = meshes.Placed(self.mesh)
+        self._placed = _unmoved if self.mesh is None else meshes.Placed(self.mesh)
+        self.seed, self.who = seed, self._who()
         # Traced once; `inline` puts its equations into whatever program calls it. What is known of
         # it here is without the mesh: the same mathematics on any number of devices.
         self._step = jax.jit(self._one_step, inline=True)
-        everywhere = {} if self.mesh is None else {"out_shardings": meshes.replicated(self.mesh)}
+        everywhere: Any = (
+            {} if self.mesh is None else {"out_shardings": meshes.replicated(self.mesh)}
+        )
         self._examine = jax.jit(self._examine_one, static_argnums=0, **everywhere)
         self._zeros = jax.jit(self._no_metrics, **everywhere)
-        state = jax.eval_shape(self._init, self.key, first)
         zero = jax.ShapeDtypeStruct((), jnp.uint32)
-        traced = self._step.trace(state, self.key, first, zero, zero)
+        one, data = self._one(self.who, 0), self._one(first, self.family.axes)
+        state = jax.eval_shape(self._init, one, data)
+        traced = self._step.trace(state, one, data, zero, zero)
         self.jaxpr = traced.jaxpr
         state_after, measured = traced.out_info
-        _check_state(state, state_after)
-        _check_metrics(measured, "Learner.step")
-        _check_summable(measured)
-        self._check_monitor(state)
-        self.shape = self._laid_out(Carry(state, measured))  # of what `begin` returns
+        returned.state(state, state_after)
+        returned.named(measured, "Learner.step")
+        returned.summable(measured)
+        self._check_monitor(state, one)
+        carry = Carry(state, measured)
+        if together:
+            carry = jax.tree.map(
+                lambda x: jax.ShapeDtypeStruct((self.members, *x.shape), x.dtype), carry
+            )
+        self.shape = self._laid_out(carry)  # of what `begin` returns
         self.cost = cost.of(self.jaxpr)
-        self.layout = _layout(run, self.cost, jax.default_backend())
+        self.layout = _layout(run, self.cost, jax.default_backend(), self.members or 1)
 
     def digest(self) -> str:
         """A hash of the step's equations: equal digests are the same mathematics."""
         text = re.sub(r"0x[0-9a-f]+", "", str(self.jaxpr))
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
+    def serving(self, family: Family, first: batches.Data) -> "Program":
+        """The same compiled functions for other runs of the same shape, as many."""
+        program = copy.copy(self)
+        program.family, program._first, program.compile_seconds = family, first, 0.0
+        program.seed, program.who = family.seeds[0], program._who()
+        return program
+
     def begin(self) -> Carry:
         """The state before the first step."""
-        state = self._call("begin", self._beginning, self.key, self._placed(self._first))
+        state = self._call("begin", self._beginning, self.who, self._placed(self._first))
         return Carry(state, self.zeros())
 
     def zeros(self) -> learner.Metrics:
@@ -108,7 +151,7 @@ class Program:
 
     def advance(self, carry: Carry, data: batches.Data, step: int, count: int) -> Carry:
         """`count` steps, the first of which is `step`; the carry given is used up."""
-        arguments = carry, self.key, self._placed(data), np.uint32(step)
+        arguments = carry, self.who, self._placed(data), np.uint32(step)
         return self._call(("advance", count), functools.partial(self._advancing, count), *arguments)
 
     def compiled_step(self) -> Any:
@@ -116,41 +159,94 @@ class Program:
         with self._meshed():
             # Shapes alone: the data need not be on every device to plan with them.
             data = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), self._first)
-            return self._advancing(1).lower(self.shape, self.key, data, np.uint32(0)).compile()
+            return self._advancing(1).lower(self.shape, self.who, data, np.uint32(0)).compile()
 
     def batch_shape(self) -> Any:
         """The shapes and dtypes of one training batch, None without data."""
-        return jax.eval_shape(lambda data: self._select(data, 0), self._first)
+        return jax.eval_shape(lambda data: _select(self.run, data, 0), self._first)
 
-    def evaluate(self, state: Any, test: batches.Pass, step: int) -> learner.Metrics:
-        """The metrics of one pass over a test's data, added up on the host."""
-        key = jax.random.fold_in(jax.random.fold_in(self.key, 3), step)
+    def evaluate(self, state: Any, test: batches.Pass, step: int) -> list[learner.Metrics]:
+        """Each member's metrics of one pass over a test's data, added up on the host."""
         with self._meshed():
             parts = [
-                self._examine(select, state, key, self._placed(data), np.uint32(i))
+                self._examine(
+                    select, state, self.who, self._placed(data), np.uint32(step), np.uint32(i)
+                )
                 for i, (select, data) in enumerate(test.once())
             ]
-        return functools.reduce(metrics.merge, jax.device_get(parts))
+        parts = jax.device_get(parts)
+        if self.members is None:
+            return [functools.reduce(metrics.merge, parts)]
+        mine = [[_part(part, 0, i) for part in parts] for i in range(self.members)]
+        return [functools.reduce(metrics.merge, parts) for parts in mine]
 
-    def summary_key(self, step: int, i: int) -> learner.Key:
+    def summary_key(self, step: int, i: int, member: int = 0) -> learner.Key:
         """A key for the i-th summary at a step."""
-        return jax.random.fold_in(jax.random.fold_in(jax.random.fold_in(self.key, 4), step), i)
+        key = self.who.key if self.members is None else self.who.key[member]
+        return jax.random.fold_in(jax.random.fold_in(jax.random.fold_in(key, 4), step), i)
 
-    def _init(self, key: learner.Key, data: batches.Data) -> Any:
-        state = self.run.learner.init(jax.random.fold_in(key, 0), self._select(data, 0))
+    # --- of members that run together
+
+    def copied(self, state: Any) -> Any:
+        """The same, in buffers of its own."""
+        return self._call("copied", lambda: jax.jit(_copied), state)
+
+    def chosen(self, better: np.ndarray, state: Any, best: Any) -> Any:
+        """The state of those members that are better, and of the others what was best."""
+        return self._call("chosen", lambda: jax.jit(_chosen), better, state, best)
+
+    def sound(self, carry: Carry) -> np.ndarray:
+        """Of each member, whether its state has no NaN."""
+        return np.array(self._call("sound", lambda: jax.jit(_sound), carry.state))
+
+    def cleared(self, sound: np.ndarray, carry: Carry) -> Carry:
+        """With zeros in the place of the members that are not sound."""
+        return self._call("cleared", lambda: jax.jit(_cleared, donate_argnums=1), sound, carry)
+
+    # --- what is compiled
+
+    def _who(self) -> Who:
+        """Who the runs are: of one, a key and numbers; of members together, a column of each."""
+        family = self.family
+        if self.members is None:
+            # Numbers of weak type, as Python's are: bfloat16 times a learning rate stays bfloat16.
+            values = {name: jnp.asarray(value) for name, value in family.values[0].items()}
+            who = Who(jax.random.key(family.seeds[0]), values)
+        else:
+            keys = jnp.stack([jax.random.key(seed) for seed in family.seeds])
+            names = family.values[0]
+            who = Who(keys, {name: _column([v[name] for v in family.values]) for name in names})
+        if self.mesh is None:
+            return who
+        everywhere = meshes.replicated(self.mesh)
+        return jax.tree.map(lambda x: jax.device_put(x, everywhere), who)
+
+    def _one(self, tree: Any, axes: Any) -> Any:
+        """The shapes of one member's part of a tree."""
+        if self.members is None:
+            return tree
+        return jax.eval_shape(lambda x: _part(x, axes), tree)
+
+    def _each(self, function: Callable[..., Any], *axes: Any) -> Callable[..., Any]:
+        """A function of one run; or of all members, whose arrays have these axes."""
+        return function if self.members is None else jax.vmap(function, in_axes=axes)
+
+    def _init(self, who: Who, data: batches.Data) -> Any:
+        run = self.family.make(who.values)
+        state = run.learner.init(jax.random.fold_in(who.key, 0), _select(run, data, 0))
         return jax.tree.map(_strong, state)
 
-    def _select(self, data: batches.Data, i: Any) -> learner.Batch:
-        return None if self.run.train is None else layout.spread(self.run.train.select(data, i))
-
-    def _one_step(self, state: Any, key: Any, data: batches.Data, step: Any, i: Any) -> Any:
-        key = jax.random.fold_in(jax.random.fold_in(key, 2), step + i)
-        state, measured = self.run.learner.step(state, self._select(data, i), key)
+    def _one_step(self, state: Any, who: Who, data: batches.Data, step: Any, i: Any) -> Any:
+        run = self.family.make(who.values)
+        key = jax.random.fold_in(jax.random.fold_in(who.key, 2), step + i)
+        state, measured = run.learner.step(state, _select(run, data, i), key)
         return jax.tree.map(_strong, (state, measured))
 
-    def _chunk(self, carry: Carry, key: Any, data: Any, step: Any, *, count: int) -> Carry:
+    def _chunk(self, carry: Carry, who: Who, data: Any, step: Any, *, count: int) -> Carry:
+        every_step = self._each(self._step, 0, 0, self.family.axes, None, None)
+
         def one(carry: Carry, i: Any) -> tuple[Carry, None]:
-            state, measured = self._step(carry.state, key, data, step, i)
+            state, measured = every_step(carry.state, who, data, step, i)
             if self.mesh is not None:
                 state = jax.lax.with_sharding_constraint(state, _shardings(self.shape.state))
             return Carry(state, metrics.merge(carry.totals, measured)), None
@@ -161,26 +257,36 @@ class Program:
         return jax.lax.scan(one, carry, jnp.arange(count, dtype=jnp.uint32), unroll=unroll)[0]
 
     def _examine_one(
-        self, select: batches.Select, state: Any, key: Any, data: Any, i: Any
+        self, select: batches.Select, state: Any, who: Who, data: Any, step: Any, i: Any
     ) -> learner.Metrics:
-        batch = layout.spread(select(data, 0))
-        return self.run.learner.evaluate(state, batch, jax.random.fold_in(key, i))
+        examine = self._each(self._examine_alone(select), 0, 0, None, None, None)
+        return examine(state, who, data, step, i)
+
+    def _examine_alone(self, select: batches.Select) -> Callable[..., learner.Metrics]:
+        def examine(state: Any, who: Who, data: Any, step: Any, i: Any) -> learner.Metrics:
+            key = jax.random.fold_in(jax.random.fold_in(who.key, 3), step)
+            batch = layout.spread(select(data, 0))
+            learns = self.family.make(who.values).learner
+            return learns.evaluate(state, batch, jax.random.fold_in(key, i))
+
+        return examine
 
     def _no_metrics(self) -> learner.Metrics:
         return jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), self.shape.totals)
 
-    def _check_monitor(self, state: Any) -> None:
+    def _check_monitor(self, state: Any, who: Who) -> None:
         """The monitored metric must come out of the evaluation: told now, not after hours."""
         if self.run.monitor is None:
             return
         test = self.run.monitor.tag.split("/")[0]
         select, data = next(iter(self.run.tests[test].once()))
-        measured = self._examine.eval_shape(select, state, self.key, data, np.uint32(0))
-        _check_metrics(measured, "Learner.evaluate")
+        zero = np.uint32(0)
+        measured = jax.eval_shape(self._examine_alone(select), state, who, data, zero, zero)
+        returned.named(measured, "Learner.evaluate")
         if any(isinstance(metric, metrics.Collected) for metric in measured.values()):
             return  # only the predictions themselves tell the names of its numbers
         logged = metrics.values(_zeros(measured))
-        check_logged(self.run.monitor.tag, [f"{test}/{name}" for name in logged])
+        returned.logged(self.run.monitor.tag, [f"{test}/{name}" for name in logged])
 
     # --- compiled, and where their arguments and results lie
 
@@ -188,18 +294,23 @@ class Program:
         """The carry's shapes with their shardings, where there is a mesh."""
         if self.mesh is None:
             return carry
-        everywhere = meshes.replicated(self.mesh)
-        totals = jax.tree.map(lambda x: everywhere, carry.totals)
-        placed = Carry(meshes.shardings(carry.state, self.mesh, self.run.rules), totals)
+        if self.members is not None:
+            mine = meshes.members(self.mesh)
+            placed = jax.tree.map(lambda x: mine, carry)
+        else:
+            everywhere = meshes.replicated(self.mesh)
+            totals = jax.tree.map(lambda x: everywhere, carry.totals)
+            placed = Carry(meshes.shardings(carry.state, self.mesh, self.run.rules), totals)
         return jax.tree.map(
             lambda x, to: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=to), carry, placed
         )
 
     def _beginning(self) -> Any:
+        begin = self._each(self._init, 0, self.family.axes)
         if self.mesh is None:
-            return jax.jit(self._init)
+            return jax.jit(begin)
         return jax.jit(
-            self._init,
+            begin,
             in_shardings=meshes.replicated(self.mesh),
             out_shardings=_shardings(self.shape.state),
         )
@@ -233,6 +344,56 @@ def _unmoved(data: Any) -> Any:
     return data
 
 
+def _select(run: runs.Run, data: batches.Data, i: Any) -> learner.Batch:
+    return None if run.train is None else layout.spread(run.train.select(data, i))
+
+
+def _column(numbers: Sequence[Any]) -> jax.Array:
+    """One number a member, of weak type as Python's numbers are."""
+    return jnp.stack([jnp.asarray(number) for number in numbers])
+
+
+def _part(tree: Any, axes: Any, member: int = 0) -> Any:
+    """A member's part; axes as `jax.vmap` takes them, None or 0 for whole subtrees."""
+    if axes is None:
+        return tree
+    if isinstance(axes, tuple):
+        return tuple(_part(part, axis, member) for part, axis in zip(tree, axes, strict=True))
+    return jax.tree.map(lambda x: x[member], tree)
+
+
+def _copied(state: Any) -> Any:
+    return jax.tree.map(jnp.copy, state)
+
+
+def _chosen(better: Any, state: Any, best: Any) -> Any:
+    return jax.tree.map(lambda new, old: jnp.where(_along(better, new), new, old), state, best)
+
+
+def _sound(state: Any) -> Any:
+    found = [
+        ~jnp.isnan(x).reshape(x.shape[0], -1).any(1)
+        for x in jax.tree.leaves(state)
+        if jnp.issubdtype(x.dtype, jnp.inexact)
+    ]
+    members = jax.tree.leaves(state)[0].shape[0]
+    return functools.reduce(jnp.logical_and, found, jnp.ones(members, bool))
+
+
+def _cleared(sound: Any, carry: Any) -> Any:
+    def clear(x: Any) -> Any:
+        if not jnp.issubdtype(x.dtype, jnp.inexact):
+            return x
+        return jnp.where(_along(sound, x), x, jnp.zeros_like(x))
+
+    return jax.tree.map(clear, carry)
+
+
+def _along(chosen: Any, x: Any) -> Any:
+    """One truth a member, with x's number of axes."""
+    return chosen.reshape(-1, *[1] * (x.ndim - 1))
+
+
 def _zeros(shapes: Any) -> Any:
     return jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), shapes)
 
@@ -241,7 +402,7 @@ def _shardings(shapes: Any) -> Any:
     return jax.tree.map(lambda x: x.sharding, shapes)
 
 
-def _layout(run: runs.Run, step: cost.Cost, platform: str) -> Layout:
+def _layout(run: runs.Run, step: cost.Cost, platform: str, members: int = 1) -> Layout:
     """How to dispatch, by the backend and what a step costs; the user's own choice goes first."""
     strategy = run.strategy
     if strategy == "auto":
@@ -251,7 +412,7 @@ def _layout(run: runs.Run, step: cost.Cost, platform: str) -> Layout:
     limit = LONGEST[strategy]
     if platform == "cpu":
         seconds = step.flops / FLOPS_PER_SECOND + step.operations * SECONDS_PER_OPERATION
-        limit = max(1, min(limit, int(LONGEST_CHUNK / max(seconds, 1e-9))))
+        limit = max(1, min(limit, int(LONGEST_CHUNK / max(members * seconds, 1e-9))))
     limit = run.chunk or limit
     every = math.gcd(run.log_every or 1, run.eval_every or 1, run.save_every or 1)
     # A divisor of the intervals, so that all chunks have one length and share one program.
@@ -265,52 +426,3 @@ def _strong(x: Any) -> Any:
     if jnp.issubdtype(x.dtype, jax.dtypes.prng_key):
         return x
     return jax.lax.convert_element_type(x, x.dtype)
-
-
-def _check_state(before: Any, after: Any) -> None:
-    """The state's structure, shapes and dtypes must outlive a step."""
-    if jax.tree.structure(before) != jax.tree.structure(after):
-        raise errors.InputError(
-            "Learner.step must return a state of the structure that init returns, got "
-            f"{jax.tree.structure(after)} instead of {jax.tree.structure(before)}."
-        )
-    pairs = zip(jax.tree_util.tree_leaves_with_path(before), jax.tree.leaves(after), strict=True)
-    for (path, x), y in pairs:
-        if (x.shape, x.dtype) != (y.shape, y.dtype):
-            name = jax.tree_util.keystr(path, simple=True, separator="/")
-            raise errors.InputError(
-                "Learner.step must keep the state's shapes and dtypes; "
-                f"{name} went from {x.dtype}{list(x.shape)} to {y.dtype}{list(y.shape)}."
-            )
-
-
-def check_logged(tag: str, logged: Iterable[str]) -> None:
-    """A monitored metric must be among those of the evaluation."""
-    if tag not in logged:
-        raise errors.InputError(
-            f"The monitored metric must be one that is logged, got {tag!r}; "
-            f"an evaluation logs {', '.join(logged)}."
-        )
-
-
-def _check_metrics(measured: Any, function: str) -> None:
-    """What a learner reports must be named metrics."""
-    if not isinstance(measured, dict):
-        raise errors.InputError(
-            f"{function} must return metrics as a dict, got {type(measured).__name__}."
-        )
-    for name, metric in measured.items():
-        if not callable(getattr(metric, "value", None)):
-            raise errors.InputError(
-                f"{function} must return metrics such as metrics.Mean.of(x), "
-                f"got {metric} for {name!r}."
-            )
-
-
-def _check_summable(measured: learner.Metrics) -> None:
-    for name, metric in measured.items():
-        if isinstance(metric, metrics.Collected):
-            raise errors.InputError(
-                f"A training metric must be summable, got Collected for {name!r}; "
-                "return it from Learner.evaluate."
-            )

@@ -5,6 +5,7 @@ it is refused with what differs.
 """
 
 import datetime
+import functools
 import importlib.metadata
 import json
 import math
@@ -70,9 +71,17 @@ def load(folder: pathlib.Path) -> dict[str, Any] | None:
         ) from error
 
 
-def claim(folder: pathlib.Path, launched: Launched, program: Mapping[str, Any]) -> dict[str, Any]:
-    """Write the record of a new run, or check that the folder's is of this very run; return it."""
-    wanted = _identity(launched, program)
+def claim(
+    folder: pathlib.Path,
+    launched: Launched,
+    program: Mapping[str, Any],
+    member: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Write the record of a new run, or check that the folder's is of this very run; return it.
+
+    member: where the state of a run lies that runs together with others.
+    """
+    wanted = _identity(launched, program) | ({} if member is None else {"member": dict(member)})
     record = load(folder)
     if record is not None:
         _check_same(folder, record, wanted)
@@ -199,6 +208,7 @@ def _versions() -> dict[str, str]:
     return found
 
 
+@functools.cache
 def _revision() -> str | None:
     """The git revision of the working folder, marked where files differ from it."""
     try:

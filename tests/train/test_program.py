@@ -78,12 +78,12 @@ def test_an_evaluation_is_of_every_example_once_and_keyed_by_step():
     what = runs.plain(what.learner._replace(evaluate=evaluate))
     compiled, _ = made(what)
     test, state = what.tests["test"], compiled.begin().state
-    found = metrics.values(compiled.evaluate(state, test, 7))
+    found = metrics.values(compiled.evaluate(state, test, 7)[0])
     target = what.train.arrays["target"]  # 40 examples in batches of 16, 16 and 8
     np.testing.assert_allclose(found["loss"], target.mean(), rtol=1e-5)
     assert found["all"] == 40
-    assert metrics.values(compiled.evaluate(state, test, 7)) == found
-    assert metrics.values(compiled.evaluate(state, test, 8))["noise"] != found["noise"]
+    assert metrics.values(compiled.evaluate(state, test, 7)[0]) == found
+    assert metrics.values(compiled.evaluate(state, test, 8)[0])["noise"] != found["noise"]
 
 
 def test_weak_types_do_not_change_the_program():
