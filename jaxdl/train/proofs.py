@@ -1,0 +1,300 @@
+"""What every run promises, each promise tried on a short piece of the run.
+
+A proof gives the largest difference between two ways to the same numbers, and how large it may be.
+Ways that are the same arithmetic must agree to the bit, in state and curves. The others (fewer
+devices, no compiler, members together) add up in another order: there the curves must agree, not
+the state, in which Adam makes a whole step of a gradient that is nothing but rounding.
+"""
+
+import dataclasses
+import itertools
+import math
+import pathlib
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxdl import errors, learner, metrics
+from jaxdl import run as runs
+from jaxdl.data import batches, streams
+from jaxdl.train import loop, record
+from jaxdl.train import program as programs
+
+TOLERANCE = 1e-3  # of a curve, relative to its largest value: float32's 1e-7, grown over the steps
+HALF_TOLERANCE = 3e-2  # where the program computes in 16 bits
+WALKED = 2  # steps where programs are compared without the loop
+TEST_BATCHES = 2
+MOST_OPERATIONS = 30_000  # of a step run without the compiler, each 0.1 ms or more
+MOST_BYTES = 2**32  # of data written out to be streamed
+
+
+class Proof(NamedTuple):
+    """difference: the largest; None where there is nothing to prove, and `note` says why.
+
+    tolerance: what it may be; 0 is "to the bit".
+    """
+
+    difference: float | None
+    tolerance: float = 0.0
+    note: str = ""
+
+    @property
+    def verdict(self) -> str:
+        """proved, failed or not applicable."""
+        if self.difference is None:
+            return "not applicable"
+        return "proved" if self.difference <= self.tolerance else "failed"
+
+
+class Case(NamedTuple):
+    """A run to try, made anew for each proof; folder: where what it writes may lie."""
+
+    make: Callable[[], runs.Run]
+    launched: record.Launched
+    steps: int
+    folder: pathlib.Path
+
+    def run(self, **changes: Any) -> runs.Run:
+        """The run at its reduced length: two halves, each with a log, an evaluation and a save."""
+        run, half = self.make(), self.steps // 2
+        tests = {name: _Beginning(test) for name, test in run.tests.items()}
+        settings: dict[str, Any] = {"steps": 2 * half, "tests": tests, "summaries": {}}
+        settings |= {"log_every": half, "eval_every": half, "save_every": half, "patience": None}
+        return dataclasses.replace(run, **(settings | changes))
+
+    def trained(self, name: str, run: runs.Run) -> loop.Result:
+        """What the loop makes of a run, in the folder of this name."""
+        result = loop.train(run, self.folder / name, self.launched, quiet=True)
+        if result.status == "stopped":
+            raise KeyboardInterrupt
+        return result
+
+    def program(self) -> programs.Program:
+        """The functions of the run."""
+        run = self.run()
+        feed = batches.opened(run.train, self.launched.seed)
+        try:
+            return programs.Program(run, self.launched.seed, feed.first())
+        finally:
+            feed.close()
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Beginning:
+    """The first batches of a test."""
+
+    test: batches.Pass
+
+    @property
+    def size(self) -> int | None:
+        return self.test.size
+
+    def once(self) -> Iterator[tuple[batches.Select, batches.Data]]:
+        return itertools.islice(self.test.once(), TEST_BATCHES)
+
+
+# --- to the bit
+
+
+def same_seed(case: Case, whole: loop.Result) -> Proof:
+    """Two runs of one seed."""
+    return Proof(_apart(case.trained("again", case.run()), whole))
+
+
+def resumed(case: Case, whole: loop.Result) -> Proof:
+    """Half the steps, then a launch that goes on from what the first has saved."""
+    case.trained("resumed", case.run(steps=case.steps // 2))
+    return Proof(_apart(case.trained("resumed", case.run()), whole))
+
+
+def chunked(case: Case, whole: loop.Result) -> Proof:
+    """The run's chunks against single steps."""
+    layout = (record.load(whole.folder) or {})["program"]
+    if layout["chunk"] == 1:
+        return Proof(None, note="its steps are dispatched one by one")
+    alone = case.trained("stepped", case.run(strategy="single", chunk=None))
+    note = f"{layout['strategy']} chunks of {layout['chunk']}"
+    return Proof(_apart(whole, alone), note=note)
+
+
+def streamed(case: Case, whole: loop.Result) -> Proof:
+    """The batches of a memmap, streamed, against those of the arrays in memory."""
+    source = case.run().train
+    if source is None:
+        return Proof(None, note="it makes its own experience")
+    if not isinstance(source, batches.Shuffled):
+        return Proof(None, note="its data are not in memory")
+    leaves, structure = jax.tree.flatten(source.arrays)
+    if any(len(leaf) != source.size for leaf in leaves):
+        return Proof(None, note="windows of a corpus are not streamed")
+    if sum(leaf.nbytes for leaf in leaves) > MOST_BYTES:
+        return Proof(None, note=f"its data are larger than {MOST_BYTES / 2**30:g} GiB")
+    folder = case.folder / "streamed"
+    folder.mkdir()
+    arrays = jax.tree.unflatten(
+        structure, [_memmap(folder / f"{i}.npy", leaf) for i, leaf in enumerate(leaves)]
+    )
+    plain = batches.shuffled(source.arrays, source.batch_size)  # as they lie, nothing transformed
+    order = streams.shuffled(arrays, source.batch_size)
+    epoch = -(-source.size // source.batch_size)
+    steps = case.steps + min(epoch, 1000)  # beyond the end of an epoch, if that is near
+    found, wanted = (_first_batches(s, case.launched.seed, steps) for s in (order, plain))
+    largest = max(difference(a, b) for a, b in zip(found, wanted, strict=True))
+    return Proof(largest, note=f"{steps} batches, as they lie in memory")
+
+
+# --- but for rounding
+
+
+def uncompiled(case: Case, whole: loop.Result) -> Proof:
+    """A few steps and an evaluation operation by operation, without XLA's compiler."""
+    program = case.program()
+    count = program.cost.operations
+    if count > MOST_OPERATIONS:
+        return Proof(None, note=f"a step has {count:,.0f} operations, too many one by one")
+    arguments = _walk_arguments(program.run, case.launched.seed)
+    wanted = jax.jit(_walk, static_argnums=0)(*arguments)
+    with jax.disable_jit():
+        found = _walk(*arguments)
+    return Proof(_curves_apart([_values(found)], [_values(wanted)]), tolerance(program))
+
+
+def vectorised(case: Case, whole: loop.Result) -> Proof:
+    """Two members of a vmap, with seeds of their own, each against its run alone."""
+    program = case.program()
+    seeds = case.launched.seed, case.launched.seed + 1
+    members = [_walk_arguments(program.run, seed) for seed in seeds]
+    alone = [jax.jit(_walk, static_argnums=0)(*member) for member in members]
+    taught, _, _, test = members[0]
+    keys = jnp.stack([member[1] for member in members])
+    data = jax.tree.map(lambda *x: jnp.stack(x), *[member[2] for member in members])
+    walks = jax.vmap(lambda key, each, shared: _walk(taught, key, each, shared), (0, 0, None))
+    together = jax.device_get(jax.jit(walks)(keys, data, test))
+    found = [jax.tree.map(lambda x, i=i: x[i], together) for i in range(len(seeds))]
+    apart = _curves_apart([_values(one) for one in found], [_values(one) for one in alone])
+    return Proof(apart, tolerance(program))
+
+
+def shared(case: Case, devices: int) -> Proof:
+    """The curves of one device against those of several that share each batch."""
+    one = case.trained("one", case.run(mesh={"data": 1}))
+    several = case.trained("several", case.run(mesh={"data": devices}))
+    apart = _curves_apart([_curves(several)], [_curves(one)])
+    return Proof(apart, tolerance(case.program()), f"{devices} devices share a batch")
+
+
+# --- a few steps without the loop, and their data
+
+
+def _walk(taught: learner.Learner, key: Any, data: list[Any], test: Any) -> list[learner.Metrics]:
+    """The metrics of a run's first steps, and of an evaluation after them: a pure function."""
+    state, told = taught.init(jax.random.fold_in(key, 0), data[0]), []
+    for i, batch in enumerate(data):
+        state, measured = taught.step(state, batch, jax.random.fold_in(key, i + 1))
+        told.append(measured)
+    if test is not None:
+        told.append(taught.evaluate(state, test, jax.random.fold_in(key, len(data) + 1)))
+    return told
+
+
+def _walk_arguments(run: runs.Run, seed: int) -> tuple[learner.Learner, Any, list[Any], Any]:
+    data = [None] * WALKED if run.train is None else _first_batches(run.train, seed, WALKED)
+    test = None
+    for beginning in itertools.islice(run.tests.values(), 1):
+        select, given = next(iter(beginning.once()))
+        test = jax.jit(select)(given, 0)
+    return run.learner, jax.random.key(seed), list(data), test
+
+
+def _first_batches(source: batches.Source, seed: int, count: int) -> list[Any]:
+    feed, select = source.open(seed), jax.jit(source.select)
+    try:
+        return [select(feed.take(i, 1), np.uint32(0)) for i in range(count)]
+    finally:
+        feed.close()
+
+
+def _memmap(path: pathlib.Path, array: Any) -> np.ndarray:
+    np.save(path, np.asarray(array))
+    return np.load(path, mmap_mode="r")
+
+
+# --- differences
+
+
+def difference(one: Any, two: Any) -> float:
+    """The largest between two trees of arrays: 0 only where they are the same bits."""
+    if jax.tree.structure(one) != jax.tree.structure(two):
+        return math.inf
+    pairs = zip(jax.tree.leaves(one), jax.tree.leaves(two), strict=True)
+    return max((_difference(_plain(x), _plain(y)) for x, y in pairs), default=0.0)
+
+
+def _difference(x: np.ndarray, y: np.ndarray) -> float:
+    if (x.shape, x.dtype) != (y.shape, y.dtype):
+        return math.inf
+    if x.tobytes() == y.tobytes():
+        return 0.0
+    gap = np.abs(x.astype(np.float64) - y.astype(np.float64))
+    return max(float(np.nan_to_num(gap, nan=math.inf).max()), np.finfo(np.float64).tiny)
+
+
+def _plain(x: Any) -> np.ndarray:
+    keys = isinstance(x, jax.Array) and jnp.issubdtype(x.dtype, jax.dtypes.prng_key)
+    return np.asarray(jax.random.key_data(x) if keys else x)
+
+
+def _apart(one: loop.Result, two: loop.Result) -> float:
+    """How far two runs are apart in state and curves."""
+    return max(difference(one.state, two.state), difference(_curves(one), _curves(two)))
+
+
+def _curves(result: loop.Result) -> dict[str, np.ndarray]:
+    """Tag -> values, without what depends on the clock."""
+    return {
+        tag: np.asarray(values, np.float64)
+        for tag, (_, values) in result.history.items()
+        if not tag.startswith("speed/")
+    }
+
+
+def _values(told: list[learner.Metrics]) -> dict[str, np.ndarray]:
+    """The numbers of each part of a walk; Collected arrays come finished as well."""
+    told = jax.device_get(told)
+    return {
+        f"{i}/{name}": np.array([value])
+        for i, measured in enumerate(told)
+        for name, value in metrics.values(measured).items()
+    }
+
+
+def _curves_apart(
+    found: list[Mapping[str, np.ndarray]], wanted: list[Mapping[str, np.ndarray]]
+) -> float:
+    """The largest difference of a curve, relative to its largest value."""
+    largest = 0.0
+    for one, two in zip(found, wanted, strict=True):
+        if one.keys() != two.keys():
+            return math.inf
+        for tag, values in two.items():
+            if not np.array_equal(one[tag], values, equal_nan=True):
+                scale = max(float(np.nanmax(np.abs(values), initial=0.0)), 1e-3)
+                gap = float(np.abs(one[tag] - values).max()) / scale
+                largest = max(largest, math.inf if math.isnan(gap) else gap)
+    return largest
+
+
+def tolerance(program: programs.Program) -> float:
+    """How far curves may be apart, by the precision the step computes in."""
+    text = str(program.jaxpr)
+    return HALF_TOLERANCE if "bf16[" in text or ":f16[" in text else TOLERANCE
+
+
+def explained(error: Exception) -> str:
+    """An exception in one line."""
+    said = str(error).strip().splitlines()
+    kind = "" if isinstance(error, errors.UserError) else f"{type(error).__name__}: "
+    return f"{kind}{said[0] if said else ''}"
