@@ -1,0 +1,266 @@
+"""Runs commands through SLURM, and functions side by side, both by submitit (extra `slurm`).
+
+A job that reaches its time limit or is preempted stops at the next chunk, saves, and queues itself
+again into the same run folder, where it goes on.
+"""
+
+import contextlib
+import datetime
+import os
+import pathlib
+import re
+import runpy
+import secrets
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import FrameType
+from typing import Any, Literal
+
+from jaxdl import errors, experiment, hyperparameters, places
+from jaxdl.train import stop
+
+FORM = "nodes=2,gpus_per_node=8,time=4:00:00,partition=NAME"
+# What a user may set, and what submitit calls it.
+NUMBERS = {name: name for name in ("nodes", "tasks_per_node", "cpus_per_task", "gpus_per_node")}
+WORDS = {
+    name: f"slurm_{name}"
+    for name in ("partition", "account", "qos", "constraint", "nodelist", "exclude", "mem")
+}
+OTHERS = ("time", "reservation", "warning")
+MINUTES = 60  # of a job without `time`
+WARNING = 90  # seconds before a job's limit at which it stops and saves
+REQUEUES = 100  # after the time limit; after a preemption any number
+HOLD_SECONDS = 600  # that a job that was stopped waits for SLURM to end or to requeue it
+YEAR = 60 * 24 * 365  # minutes: local jobs have no limit
+POLL_SECONDS = 0.2
+
+
+def slurm(argv: Sequence[str], settings: str) -> int:
+    """Submit a command line of the launcher as a SLURM job; returns 0 once it is in the queue.
+
+    argv: without --slurm. settings: as in `FORM`. One task a node, unless tasks_per_node says else.
+    errors.InputError: a setting that is malformed or not known, no submitit, no SLURM here.
+    """
+    parameters = _parameters(settings)
+    named = list(argv)
+    given = dict(hyperparameters.groups(named[0 if named[0].startswith("-") else 1 :]))
+    if "--name" not in given and "--resume" not in given:
+        named += ["--name", _new_name()]  # a requeued job must find its folder
+    folder = pathlib.Path(*given.get("--logdir", ["runs"])) / "slurm"
+    queue = executor("slurm", folder / "%j", parameters)
+    with _refused():
+        job = queue.submit(Command(named))
+    print(f"Submitted job {job.job_id}: python -m jaxdl.launch {' '.join(named)}")
+    print(f"Its output: {folder / job.job_id}; squeue -j {job.job_id} shows how it stands.")
+    return 0
+
+
+def executor(
+    kind: Literal["local", "slurm"], folder: pathlib.Path, settings: str | Mapping[str, Any] = ""
+) -> Any:
+    """What runs functions elsewhere: "local" processes, or SLURM jobs with these settings.
+
+    folder: for their output and results, which every host must see; `%j` in it is a job's id.
+    errors.InputError: as of `slurm`.
+    """
+    try:
+        import submitit
+    except ImportError as error:
+        raise errors.InputError(
+            "submitit must be installed to run jobs elsewhere. Install jaxdl[slurm]."
+        ) from error
+    if kind == "slurm" and (shutil.which("sbatch") is None or shutil.which("srun") is None):
+        raise errors.InputError(
+            "--slurm must be given on a machine that has SLURM's sbatch and srun, got one without "
+            "them.\n--processes N runs on this machine alone."
+        )
+    parameters = _parameters(settings) if isinstance(settings, str) else dict(settings)
+    if kind == "local":
+        made = submitit.AutoExecutor(folder, cluster="local")
+        made.update_parameters(timeout_min=YEAR)
+        return made
+    made = submitit.AutoExecutor(folder, cluster="slurm", slurm_max_num_timeout=REQUEUES)
+    # One task that dies takes the others along, which would wait for it.
+    together = ["--kill-on-bad-exit=1"]
+    made.update_parameters(name="jaxdl", slurm_srun_args=together, **parameters)
+    return made
+
+
+def map(
+    executor: Any,
+    function: Callable[[Any], Any],
+    items: Sequence[Any],
+    at_once: int,
+    done: Callable[[int, Any], None] = lambda i, job: None,
+) -> list[Any]:
+    """Run a function on every item, so many at once; the jobs, when all have ended.
+
+    function: importable or picklable, as are the items; `job.result()` is what it returned, or
+    raises. done(i, job) is called as each ends. Local processes, or one array job on SLURM. An
+    exception in between, such as KeyboardInterrupt, cancels what runs.
+    """
+    running: dict[int, Any] = {}  # by the item's number
+    jobs: list[Any] = []
+    array = executor.cluster == "slurm"
+    try:
+        if array:
+            executor.update_parameters(slurm_array_parallelism=at_once)
+            with _refused():
+                jobs = executor.map_array(function, items)
+            running = dict(enumerate(jobs))
+        while running or len(jobs) < len(items):
+            while len(jobs) < len(items) and len(running) < at_once:
+                _share_gpus(executor, len(jobs) % at_once, at_once)
+                running[len(jobs)] = executor.submit(function, items[len(jobs)])
+                jobs.append(running[len(jobs)])
+            for i in [i for i, job in running.items() if _ended(job, array)]:
+                done(i, running.pop(i))
+            time.sleep(POLL_SECONDS)
+    except BaseException:
+        for job in running.values():
+            job.cancel()
+        raise
+    return jobs
+
+
+def _share_gpus(executor: Any, lane: int, lanes: int) -> None:
+    """Give the next local job its share of this machine's GPUs; submitit hides all others."""
+    gpus = [int(gpu) for gpu in places.gpus(os.environ) if gpu.isdecimal()]
+    share = gpus[lane::lanes] or gpus[lane % len(gpus) :][:1] if gpus else []
+    executor.update_parameters(gpus_per_node=len(share), local_visible_gpus=tuple(share))
+
+
+def _ended(job: Any, array: bool) -> bool:
+    """SLURM is asked only now and then (by submitit); the result's file tells sooner."""
+    return job.paths.result_pickle.exists() or job.done(force_check=not array)
+
+
+class Command:
+    """A command line of the launcher as submitit's function: run, stopped and saved, requeued.
+
+    submitit's own handler of SIGUSR2 would requeue at once, in the middle of a step. This one first
+    lets the loop stop and save; SIGTERM comes to the loop as on any machine.
+    """
+
+    def __init__(self, argv: Sequence[str]) -> None:
+        self.argv = list(argv)
+
+    def __call__(self) -> int:
+        """Launch; returns the exit code 0. Any other ends the process with it."""
+        requeue = signal.getsignal(signal.SIGUSR2)
+        asked: list[int] = []
+
+        def stop_first(number: int, frame: FrameType | None) -> None:
+            asked.append(number)
+            handler = signal.getsignal(signal.SIGTERM)
+            if isinstance(getattr(handler, "__self__", None), stop.Catcher):
+                os.kill(os.getpid(), signal.SIGTERM)
+            elif handler is not signal.SIG_DFL:  # no run has begun, or been asked to stop before
+                requeue(number, frame)  # type: ignore[operator]
+
+        signal.signal(signal.SIGUSR2, stop_first)
+        code = _launch(self.argv)
+        if code == stop.EXIT_CODE:
+            signal.signal(signal.SIGUSR2, requeue)
+            if asked:
+                requeue(signal.SIGUSR2, None)  # type: ignore[operator]
+            # Stopped by SIGTERM: preempted or cancelled. SLURM requeues what it preempts, but not
+            # what has ended by then.
+            time.sleep(HOLD_SECONDS)
+        if code:
+            sys.exit(code)
+        return code
+
+    def checkpoint(self) -> Any:
+        """What submitit puts into the queue again; the run's folder holds the rest."""
+        from submitit.helpers import DelayedSubmission
+
+        return DelayedSubmission(Command(self.argv))
+
+
+def _launch(argv: Sequence[str]) -> int:
+    """`python -m jaxdl.launch` in this process, which has SLURM's environment and signals."""
+    sys.argv = ["jaxdl.launch", *argv]
+    try:
+        runpy.run_module("jaxdl.launch", run_name="__main__", alter_sys=True)
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else int(end.code is not None)
+    return 0
+
+
+def _new_name() -> str:
+    return f"{datetime.datetime.now():%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+
+
+@contextlib.contextmanager
+def _refused() -> Iterator[None]:
+    """SLURM's refusal as one line."""
+    from submitit.core.utils import FailedJobError, FailedSubmissionError
+
+    try:
+        yield
+    except (FailedJobError, FailedSubmissionError, OSError) as error:
+        said = [line for line in str(error).splitlines() if "error:" in line] or [str(error)]
+        raise errors.InputError(f"SLURM must accept the job, got: {said[-1].strip()}") from error
+
+
+# --- settings
+
+
+def _parameters(settings: str) -> dict[str, Any]:
+    """submitit's parameters from `nodes=2,time=4:00:00,…`."""
+    parameters: dict[str, Any] = {"timeout_min": MINUTES, "slurm_signal_delay_s": WARNING}
+    seen = set()
+    for setting in filter(None, settings.split(",")):
+        name, equals, value = setting.partition("=")
+        if not (name and equals and value):
+            raise errors.InputError(f"--slurm must be settings such as {FORM}, got {setting!r}.")
+        if name in seen:
+            raise errors.InputError(f"--slurm must name each setting once, got {name} twice.")
+        seen.add(name)
+        parameters |= _parameter(name, value)
+    return parameters
+
+
+def _parameter(name: str, value: str) -> dict[str, Any]:
+    if name in NUMBERS:
+        return {NUMBERS[name]: _number(name, value)}
+    if name in WORDS:
+        return {WORDS[name]: value}
+    if name == "time":
+        return {"timeout_min": _minutes(value)}
+    if name == "warning":
+        return {"slurm_signal_delay_s": _number(name, value)}
+    if name == "reservation":
+        return {"slurm_additional_parameters": {"reservation": value}}
+    known = [*NUMBERS, *WORDS, *OTHERS]
+    close = experiment.nearest(name, known)
+    hint = f"Did you mean {close}?" if close else f"It has {', '.join(known)}."
+    raise errors.InputError(f"--slurm has no setting {name}. {hint}")
+
+
+def _number(name: str, value: str) -> int:
+    if not value.isdecimal() or int(value) < 1:
+        raise errors.InputError(f"--slurm {name} must be a whole number from 1, got {value!r}.")
+    return int(value)
+
+
+def _minutes(text: str) -> int:
+    """SLURM's forms: MINUTES, MINUTES:SECONDS, HOURS:MINUTES:SECONDS, DAYS-HOURS[:MINUTES[:…]]."""
+    match = re.fullmatch(r"(?:(\d+)-)?(\d+)(?::(\d+))?(?::(\d+))?", text)
+    if match is None:
+        raise errors.InputError(
+            f"--slurm time must be such as 30, 4:00:00 or 2-12:00:00, got {text!r}."
+        )
+    days, *rest = match.groups()
+    parts = [int(part) for part in rest if part is not None]
+    if days is None and len(parts) < 3:
+        parts.insert(0, 0)  # minutes come first
+    hours, minutes, seconds = [*parts, 0, 0][:3]
+    total = (int(days or 0) * 24 + hours) * 60 + minutes + -(-seconds // 60)
+    if total < 1:
+        raise errors.InputError(f"--slurm time must be at least a minute, got {text!r}.")
+    return total
