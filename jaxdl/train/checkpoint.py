@@ -5,15 +5,21 @@ does not fit is refused in a short table. A step is written as `<step>.tmp` and 
 whole; a step that is saved again becomes `<step>.1` before the old one goes. So a kill leaves
 complete checkpoints, and `.tmp` and `.old` folders, which do not count and which the next process
 that saves here deletes. What is in a step's folder: jaxdl/train/stepfolder.py.
+
+The processes of one run share the folder. Each writes the pieces of arrays that its devices hold
+(jaxdl/train/pieces.py), the first does the rest; a checkpoint goes on to any other mesh.
 """
 
 import concurrent.futures
+import contextlib
+import functools
+import itertools
 import json
 import math
 import pathlib
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import jax
@@ -21,7 +27,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxdl import errors
-from jaxdl.train import stepfolder
+from jaxdl.train import peers, pieces, stepfolder
 
 ROWS = 12  # of each kind in the table of leaves that do not fit
 COMPLETE = re.compile(r"\d+(\.\d+)?")
@@ -39,7 +45,8 @@ class Restored(NamedTuple):
 class Checkpoints:
     """The checkpoints in one folder: the last `keep` and the best, one writer at a time.
 
-    Whatever only restores deletes nothing. Use as a context manager, or call `close`.
+    Whatever only restores deletes nothing. Use as a context manager, or call `close`. All processes
+    of a run make it, and call `save` and `restore` in the same order: they succeed or fail as one.
     """
 
     def __init__(self, folder: pathlib.Path, keep: int = 2):
@@ -47,6 +54,8 @@ class Checkpoints:
             raise ValueError(f"Checkpoints to keep must be at least 1, got {keep}.")
         self.folder = pathlib.Path(folder).absolute()
         self.keep = keep
+        kinds = (errors.InputError, errors.StorageError, errors.NonFiniteError, stepfolder.Damaged)
+        self._peers = peers.Peers(f"checkpoints{self.folder}", kinds)
         self._swept = False
         self._skipped: set[str] = set()  # names that `restore` found damaged
         self._scores: dict[str, float | None] = {}
@@ -66,28 +75,18 @@ class Checkpoints:
 
         step: the folder's name; a step that is there already is replaced.
         tree: its buffers may be donated as soon as this returns.
-        meta: JSON. score: higher is better; None or NaN: not known.
+        meta: JSON; of several processes the first one's counts.
+        score: higher is better; None or NaN: not known.
         errors.NonFiniteError names the first leaf that has a NaN; nothing is saved then.
         What went wrong in the thread is raised by the next `save`, `wait` or `close`.
         """
         self.wait()
-        paths, leaves, _ = _flatten(tree)
-        for leaf in leaves:
-            # All transfers at once; on CPU jax 0.11 would no longer donate such a buffer.
-            if isinstance(leaf, jax.Array) and jax.default_backend() != "cpu":
-                leaf.copy_to_host_async()
-        copies = [_host_copy(path, leaf) for path, leaf in zip(paths, leaves, strict=True)]
-        for path, copy in zip(paths, copies, strict=True):
-            if jnp.issubdtype(copy.dtype, jnp.inexact) and np.isnan(copy).any():
-                raise errors.NonFiniteError(
-                    f"The state at step {step} must be free of NaN to be saved, got NaN in {path}. "
-                    "The checkpoints before it stay."
-                )
-        kinds = [(*_kind(leaf), _key(leaf)) for leaf in leaves]
-        known = None if score is None or math.isnan(score) else float(score)
-        head = {"step": step, "score": known, "meta": meta}
-        head = json.loads(json.dumps(head))  # a copy; what JSON cannot hold is raised here
-        self._running = self._writer.submit(self._write, head, paths, copies, kinds)
+        with self._peers.together():
+            leaves, held = _held(step, tree, self._peers.index)
+            known = None if score is None or math.isnan(score) else float(score)
+            head = {"step": step, "score": known, "meta": meta}
+            head = json.loads(json.dumps(head))  # a copy; what JSON cannot hold is raised here
+        self._running = self._writer.submit(self._write, head, leaves, held)
 
     def wait(self) -> None:
         """Returns when what was saved is on disk, or raises what kept it from getting there."""
@@ -123,26 +122,32 @@ class Checkpoints:
         tried, as all are alike. errors.StorageError: there are checkpoints, but none is good.
         """
         self.wait()
-        found = self._complete(step)
+        found = self._agreed(step)
         if not found and step is None:
             return None
         for at, path in reversed(found):
             try:
-                head, saved = stepfolder.read_manifest(path)
-                _check_fit(at, path, saved, template)
-                arrays = stepfolder.read_arrays(path, head["files"], saved)
+                with self._peers.together():
+                    head, saved = stepfolder.read_manifest(path)
+                    _check_fit(at, path, saved, template)
+                    tree = _placed(path, head["files"], saved, template)
             except stepfolder.Damaged as error:
                 say(f"Skipped the checkpoint of step {at}: {error}.")
                 self._skipped.add(path.name)
             else:
-                return Restored(at, _place(template, saved, arrays), head["meta"])
-        if self._complete(step) != found:  # the run that writes here has moved on
+                return Restored(at, tree, head["meta"])
+        if self._agreed(step) != found:  # the run that writes here has moved on
             return self.restore(template, say, step)
         wanted = "a good checkpoint" if step is None else f"a good checkpoint of step {step}"
         raise errors.StorageError(
             f"{self.folder} must hold {wanted}, got {len(found)} damaged. "
             "Bring one back from a backup, or start anew under another --name."
         )
+
+    def _agreed(self, step: int | None) -> list[tuple[int, pathlib.Path]]:
+        """What `_complete` gives in the first process."""
+        names = self._peers.told([path.name for _, path in self._complete(step)])
+        return [(_order(path)[0], path) for path in (self.folder / name for name in names)]
 
     def _complete(self, step: int | None = None) -> list[tuple[int, pathlib.Path]]:
         """(step, folder) of all or of one step, oldest first; of one step the newest last."""
@@ -163,26 +168,48 @@ class Checkpoints:
         scored = [entry for entry in scored if entry[0] is not None]
         return (-max(scored)[1], max(scored)[2]) if scored else None
 
-    def _write(self, head: dict, paths: list[str], copies: list[np.ndarray], kinds: list) -> None:
-        step = head["step"]
-        unfinished = self.folder / f"{step}.tmp"
-        earlier = self._complete(step)
-        with stepfolder.reported(self.folder, unfinished):
-            self.folder.mkdir(parents=True, exist_ok=True)
-            self._sweep()
-            unfinished.mkdir()
-            stepfolder.check_space(self.folder, sum(copy.nbytes for copy in copies))
-            leaves = [
-                stepfolder.Leaf(path, shape, dtype, key, stepfolder.checksum(copy))
-                for path, copy, (shape, dtype, key) in zip(paths, copies, kinds, strict=True)
-            ]
-            stepfolder.write(unfinished, head, leaves, copies)
-            again = f".{_order(earlier[-1][1])[1] + 1}" if earlier else ""
-            newest = unfinished.with_name(f"{step}{again}")
-            unfinished.rename(newest)
-            stepfolder.sync(self.folder)
-            self._scores[newest.name] = head["score"]
-            self._prune(newest)
+    def _write(self, head: dict, leaves: list[stepfolder.Leaf], held: list[list]) -> None:
+        unfinished = self.folder / f"{head['step']}.tmp"
+        me, first = self._peers.index, self._peers.first
+        try:
+            with self._all_reported():
+                if first:
+                    self.folder.mkdir(parents=True, exist_ok=True)
+                    self._sweep()
+                    unfinished.mkdir()
+            with self._all_reported():
+                needed = sum(array.nbytes for leaf in held for _, array in leaf)
+                stepfolder.check_space(self.folder, needed)
+                part = stepfolder.write_part(unfinished, me, held)
+                if not first:
+                    stepfolder.hand_over(unfinished, me, part)
+            with self._all_reported():
+                if first:
+                    others = range(1, self._peers.count)
+                    parts = [part, *(stepfolder.take_over(unfinished, i) for i in others)]
+                    stepfolder.write_manifest(unfinished, head, leaves, parts)
+                    self._finish(head, unfinished)
+        except Exception:
+            if first:
+                shutil.rmtree(unfinished, ignore_errors=True)  # nothing stays half written
+            raise
+        if not first:
+            self._scores.clear()  # a name may come again
+
+    @contextlib.contextmanager
+    def _all_reported(self) -> Iterator[None]:
+        with self._peers.together(), stepfolder.reported(self.folder):
+            yield
+
+    def _finish(self, head: dict, unfinished: pathlib.Path) -> None:
+        """Gives a whole checkpoint its name, and lets go of those that are not to be kept."""
+        earlier = self._complete(head["step"])
+        again = f".{_order(earlier[-1][1])[1] + 1}" if earlier else ""
+        newest = unfinished.with_name(f"{head['step']}{again}")
+        unfinished.rename(newest)
+        stepfolder.sync(self.folder)
+        self._scores[newest.name] = head["score"]
+        self._prune(newest)
 
     def _sweep(self) -> None:
         """Deletes what killed saves left; once, and only in a process that saves."""
@@ -228,22 +255,30 @@ def _flatten(tree: Any) -> tuple[list[str], list, Any]:
     return [name or "root" for name in names], [leaf for _, leaf in pairs], structure
 
 
-def _is_key(leaf: Any) -> bool:
-    return isinstance(leaf, jax.Array) and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+def _held(step: int, tree: Any, process: int) -> tuple[list[stepfolder.Leaf], list[list]]:
+    """All leaves, and for each the pieces that this process is to write, copied to the host."""
+    paths, leaves, _ = _flatten(tree)
+    held = [pieces.held(leaf, process) for leaf in leaves]
+    for _, piece in itertools.chain.from_iterable(held):
+        # All transfers at once; on CPU jax 0.11 would no longer donate such a buffer.
+        if isinstance(piece, jax.Array) and jax.default_backend() != "cpu":
+            piece.copy_to_host_async()
+    copies = [
+        [(box, pieces.host_copy(path, piece)) for box, piece in leaf]
+        for path, leaf in zip(paths, held, strict=True)
+    ]
+    for path, leaf in zip(paths, copies, strict=True):
+        if any(jnp.issubdtype(x.dtype, jnp.inexact) and np.isnan(x).any() for _, x in leaf):
+            raise errors.NonFiniteError(
+                f"The state at step {step} must be free of NaN to be saved, got NaN in {path}. "
+                "The checkpoints before it stay."
+            )
+    pairs = zip(paths, leaves, strict=True)
+    return [stepfolder.Leaf(path, *_kind(leaf), _key(leaf), []) for path, leaf in pairs], copies
 
 
 def _key(leaf: Any) -> str | None:
-    return str(jax.random.key_impl(leaf)) if _is_key(leaf) else None
-
-
-def _host_copy(path: str, leaf: Any) -> np.ndarray:
-    """A copy that no later computation can touch: on CPU `np.asarray` would share the buffer."""
-    array = np.array(jax.random.key_data(leaf) if _is_key(leaf) else leaf, order="C", copy=True)
-    if not (jnp.issubdtype(array.dtype, jnp.number) or array.dtype == np.bool_):
-        raise ValueError(
-            f"A leaf to be saved must be an array of numbers, got {type(leaf).__name__} in {path}."
-        )
-    return array
+    return str(jax.random.key_impl(leaf)) if pieces.is_key(leaf) else None
 
 
 def _kind(leaf: Any) -> tuple[list[int], str]:
@@ -252,25 +287,19 @@ def _kind(leaf: Any) -> tuple[list[int], str]:
     return list(leaf.shape), str(leaf.dtype)
 
 
-def _place(template: Any, saved: list[stepfolder.Leaf], arrays: list[np.ndarray]) -> Any:
+def _placed(
+    folder: pathlib.Path, sizes: dict[str, int], saved: list[stepfolder.Leaf], template: Any
+) -> Any:
+    """The template's tree with the checkpoint's numbers; each leaf is read, checked and placed."""
     paths, wanted, structure = _flatten(template)
-    found = {leaf.path: (leaf, array) for leaf, array in zip(saved, arrays, strict=True)}
-    placed = [_like(leaf, *found[path]) for path, leaf in zip(paths, wanted, strict=True)]
-    return jax.tree_util.tree_unflatten(structure, placed)
-
-
-def _like(wanted: Any, leaf: stepfolder.Leaf, array: np.ndarray) -> Any:
-    if isinstance(wanted, (jax.Array, jax.ShapeDtypeStruct)):
-        # An array that was free to go to any device stays so; the copy makes it safe to donate.
-        free = isinstance(wanted, jax.Array) and not wanted.committed
-        value = array
-        if leaf.key:
-            data = jax.device_put(array, may_alias=False)
-            value = jax.random.wrap_key_data(data, impl=leaf.key)
-        return jax.device_put(value, None if free else wanted.sharding, may_alias=False)
-    if isinstance(wanted, np.ndarray):
-        return array.copy()
-    return array[()] if isinstance(wanted, np.generic) else type(wanted)(array.item())
+    found = {leaf.path: leaf for leaf in saved}
+    leaves = [
+        pieces.placed(
+            like, found[path].key, functools.partial(stepfolder.read, folder, sizes, found[path])
+        )
+        for path, like in zip(paths, wanted, strict=True)
+    ]
+    return jax.tree_util.tree_unflatten(structure, leaves)
 
 
 def _check_fit(

@@ -1,27 +1,25 @@
-"""One checkpoint's folder: arrays by Orbax (Google, 2022), and a manifest that can tell damage.
+"""One checkpoint's folder: the bytes of arrays, and a manifest that can tell damage.
 
-Only this module knows Orbax. What Orbax lacks is here: a checksum for each leaf (it loads a flipped
-byte without a word), one error where it prints hundreds of lines, and empty and tiny-float arrays.
+    arrays.0, arrays.1, …  the pieces that process 0, 1, … held, one after another as plain bytes
+    manifest.jsonl         line 1: the CRC-32 of line 2; line 2: step, score, meta, files' sizes,
+                           leaves with the place and the checksum of each piece
 
-    arrays/         an Orbax checkpoint of {leaf's path: array}; `ocp.load` opens it
-    manifest.jsonl  line 1: the CRC-32 of line 2; line 2: step, score, meta, leaves, files' sizes
+So `np.fromfile(folder / "arrays.0", dtype, count, offset=offset)` reads a leaf that was on one
+device. Orbax (Google, 2022) has no checksums, and cannot write this: its `save` needs collectives
+of the devices, which a thread must not use beside the steps, and NumPy arrays of any process but
+the first it leaves out without a word.
 """
 
 import contextlib
 import errno
-import gc
+import itertools
 import json
-import logging
+import math
 import os
 import pathlib
-import re
 import shutil
-import sys
-import threading
-import time
-import warnings
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -29,6 +27,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxdl import errors
+from jaxdl.train import pieces
 
 REMEDIES = {
     errno.ENOSPC: "Free some space there",
@@ -37,118 +36,170 @@ REMEDIES = {
     errno.EACCES: "Make the folder writable",
     errno.EPERM: "Make the folder writable",
     errno.EROFS: "Make the folder writable",
+    errno.ENOENT: "Give all processes the same disk there",
     errno.ENOTDIR: "Move the file away that stands where a folder must be",
     errno.EEXIST: "Move the file away that stands where a folder must be",
 }
 
 
+class Piece(NamedTuple):
+    """Where a box of a leaf is, in bytes from the beginning of a file, and their CRC-32."""
+
+    box: pieces.Box
+    file: str
+    offset: int
+    crc: int
+
+
 class Leaf(NamedTuple):
-    """One leaf in the manifest; `crc` is of its bytes, `key` the implementation of a random key."""
+    """One leaf in the manifest; `key` is the implementation of random keys."""
 
     path: str
     shape: list[int]
     dtype: str
     key: str | None
-    crc: int
+    pieces: list[Piece]
+
+
+class Part(NamedTuple):
+    """What one process wrote: its files' sizes, and the pieces of every leaf."""
+
+    files: dict[str, int]
+    pieces: list[list[Piece]]
 
 
 class Damaged(Exception):
     """Why a checkpoint cannot be used."""
 
 
-def write(folder: pathlib.Path, head: dict, leaves: list[Leaf], arrays: list[np.ndarray]) -> None:
-    """Fills an empty folder: arrays first, the manifest last, all on disk in the end."""
-    _save_arrays(folder / "arrays", [leaf.path for leaf in leaves], arrays)
-    files = {
-        str(path.relative_to(folder)): path.stat().st_size
-        for path in sorted(folder.rglob("*"))
-        if path.is_file()
-    }
-    _write_manifest(folder, {**head, "leaves": leaves, "files": files})
+def write_part(
+    folder: pathlib.Path, process: int, held: list[list[tuple[pieces.Box, np.ndarray]]]
+) -> Part:
+    """Writes what one process holds of every leaf; all on disk in the end."""
+    name = f"arrays.{process}"
+    written = []
+    with open(folder / name, "wb") as file:
+        for leaf in held:
+            written.append([])
+            for box, array in leaf:
+                data = _bytes(array)
+                written[-1].append(Piece(box, name, file.tell(), zlib.crc32(data)))
+                file.write(data)
+        size = file.tell()
+        _flush(file)
+    return Part({name: size}, written)
 
 
-def checksum(array: np.ndarray) -> int:
-    return zlib.crc32(array.reshape(-1).view(np.uint8).data)
+def hand_over(folder: pathlib.Path, process: int, part: Part) -> None:
+    """Leaves in the folder what the process that writes the manifest must know."""
+    _write_json(folder / f"part.{process}", part)
 
 
-def _storable(array: np.ndarray) -> np.ndarray:
-    """Small types that the format does not know go as bytes; the manifest has their names."""
-    odd = array.dtype.kind == "V" and array.dtype != jnp.bfloat16
-    return array.view(f"u{array.dtype.itemsize}") if odd else array
+def take_over(folder: pathlib.Path, process: int) -> Part:
+    path = folder / f"part.{process}"
+    files, written = _read_json(path)
+    path.unlink()
+    return Part(files, [[_piece(row) for row in leaf] for leaf in written])
 
 
-def _save_arrays(folder: pathlib.Path, paths: list[str], copies: list[np.ndarray]) -> None:
-    pairs = zip(paths, copies, strict=True)
-    arrays = {path: _storable(copy) for path, copy in pairs if copy.size}
-    if not arrays:  # Orbax refuses empty arrays and empty trees
-        return
-    with _orbax() as ocp:
-        context = ocp.Context()
-        # Trained weights hardly compress, and in plain bytes damage stays within one leaf.
-        context.array.saving.use_compression = False
-        context.array.saving.use_zarr3 = False
-        with context:
-            ocp.save(folder, arrays)
-
-
-def read_arrays(folder: pathlib.Path, sizes: dict[str, int], leaves: list[Leaf]) -> list:
-    """The leaves as host arrays, each with the bytes that were saved."""
-    for name, size in sizes.items():
-        try:
-            got = (folder / name).stat().st_size
-        except OSError as error:
-            raise Damaged(f"{name}: {error.strerror}") from error
+def write_manifest(folder: pathlib.Path, head: dict, leaves: list[Leaf], parts: list[Part]) -> None:
+    """Makes the folder whole: what the processes wrote must be every leaf, and all of it."""
+    files = {name: size for part in parts for name, size in part.files.items()}
+    rows = zip(*(part.pieces for part in parts), strict=True)
+    leaves = [
+        leaf._replace(pieces=list(itertools.chain.from_iterable(row)))
+        for leaf, row in zip(leaves, rows, strict=True)
+    ]
+    for leaf in leaves:
+        got, size = sum(pieces.volume(piece.box) for piece in leaf.pieces), math.prod(leaf.shape)
         if got != size:
-            raise Damaged(f"{name} must have {size} bytes, got {got}")
-    loaded = {}
-    if any(0 not in leaf.shape for leaf in leaves):
-        try:
-            with _orbax() as ocp:
-                loaded = ocp.load(folder / "arrays")
-        except Exception as error:
-            reason = str(error).split("\n")[0].split(" [")[0]
-            raise Damaged(
-                f"Orbax cannot read it, {reason[:300] or type(error).__name__}"
-            ) from error
-    return [_checked(leaf, loaded.get(leaf.path)) for leaf in leaves]
-
-
-def _checked(leaf: Leaf, array: Any) -> np.ndarray:
-    dtype = np.dtype("uint32") if leaf.key else jnp.dtype(leaf.dtype)
-    if 0 in leaf.shape:
-        width = jax.random.key_data(jax.random.key(0, impl=leaf.key)).shape if leaf.key else ()
-        array = np.zeros((*leaf.shape, *width), dtype)
-    if not isinstance(array, np.ndarray):
-        raise Damaged(f"leaf {leaf.path} is missing")
-    array = np.array(array, order="C", copy=None)
-    array = array if array.dtype == dtype else array.view(dtype)
-    if checksum(array) != leaf.crc:
-        raise Damaged(f"checksum of leaf {leaf.path} differs")
-    return array
-
-
-def _write_manifest(folder: pathlib.Path, manifest: dict) -> None:
-    body = json.dumps(manifest)
-    with open(folder / "manifest.jsonl", "w", encoding="utf-8") as file:
-        file.write(f'{{"crc32": {zlib.crc32(body.encode())}}}\n{body}\n')
-        file.flush()
-        os.fsync(file.fileno())
+            raise RuntimeError(
+                f"Leaf {leaf.path} must be held as a whole by the processes, got {got} of "
+                f"{size} elements."
+            )
+    _write_json(folder / "manifest.jsonl", {**head, "leaves": leaves, "files": files})
     sync(folder)
 
 
 def read_manifest(folder: pathlib.Path) -> tuple[dict, list[Leaf]]:
+    manifest = _read_json(folder / "manifest.jsonl")
+    leaves = [Leaf._make(row) for row in manifest["leaves"]]
+    return manifest, [leaf._replace(pieces=[_piece(row) for row in leaf.pieces]) for leaf in leaves]
+
+
+def read(
+    folder: pathlib.Path, sizes: dict[str, int], leaf: Leaf, boxes: list[pieces.Box]
+) -> dict[pieces.Box, np.ndarray]:
+    """Boxes of a leaf with the bytes that were saved; only the pieces they need are read."""
+    needed = [
+        piece
+        for piece in leaf.pieces
+        if any(pieces.common(piece.box, box) is not None for box in boxes)
+    ]
+    found = [(piece.box, _read_piece(folder, sizes, leaf, piece)) for piece in needed]
+    return {box: pieces.cut(found, box, _blank(leaf, box)) for box in boxes}
+
+
+def _read_piece(
+    folder: pathlib.Path, sizes: dict[str, int], leaf: Leaf, piece: Piece
+) -> np.ndarray:
+    array, wanted = _blank(leaf, piece.box), sizes[piece.file]
+    data = _bytes(array)
     try:
-        text = (folder / "manifest.jsonl").read_text(encoding="utf-8")
+        with open(folder / piece.file, "rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            if size != wanted:
+                raise Damaged(f"{piece.file} must have {wanted} bytes, got {size}")
+            file.seek(piece.offset)
+            file.readinto(data)
+    except OSError as error:
+        raise Damaged(f"{piece.file}: {error.strerror}") from error
+    if zlib.crc32(data) != piece.crc:
+        raise Damaged(f"checksum of leaf {leaf.path} differs")
+    return array
+
+
+def _blank(leaf: Leaf, box: pieces.Box) -> np.ndarray:
+    shape = [stop - start for start, stop in box]
+    if leaf.key:
+        width = jax.random.key_data(jax.random.key(0, impl=leaf.key)).shape
+        return np.empty((*shape, *width), np.uint32)
+    return np.empty(shape, jnp.dtype(leaf.dtype))
+
+
+def _bytes(array: np.ndarray) -> memoryview:
+    return array.reshape(-1).view(np.uint8).data
+
+
+def _piece(row: Sequence) -> Piece:
+    box, file, offset, crc = row
+    return Piece(tuple((start, stop) for start, stop in box), file, offset, crc)
+
+
+def _write_json(path: pathlib.Path, value: Any) -> None:
+    body = json.dumps(value)
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(f'{{"crc32": {zlib.crc32(body.encode())}}}\n{body}\n')
+        _flush(file)
+
+
+def _read_json(path: pathlib.Path) -> Any:
+    try:
+        text = path.read_text(encoding="utf-8")
         check, body = text.splitlines()
         intact = json.loads(check)["crc32"] == zlib.crc32(body.encode())
     except OSError as error:
-        raise Damaged(f"manifest.jsonl: {error.strerror}") from error
+        raise Damaged(f"{path.name}: {error.strerror}") from error
     except (ValueError, TypeError, KeyError):
-        intact = False
+        intact, body = False, ""
     if not intact:
-        raise Damaged("checksum of manifest.jsonl differs")
-    manifest = json.loads(body)
-    return manifest, [Leaf(*leaf) for leaf in manifest["leaves"]]
+        raise Damaged(f"checksum of {path.name} differs")
+    return json.loads(body)
+
+
+def _flush(file: Any) -> None:
+    file.flush()
+    os.fsync(file.fileno())
 
 
 def sync(folder: pathlib.Path) -> None:
@@ -170,59 +221,14 @@ def check_space(folder: pathlib.Path, needed: int) -> None:
 
 
 @contextlib.contextmanager
-def reported(folder: pathlib.Path, unfinished: pathlib.Path | None = None) -> Iterator[None]:
-    """Turns what the disk says, through Orbax too, into one line; nothing stays half written."""
+def reported(folder: pathlib.Path) -> Iterator[None]:
+    """Turns what the disk says into one line."""
     try:
         yield
-    except Exception as error:
-        if unfinished is not None:
-            shutil.rmtree(unfinished, ignore_errors=True)
+    except (OSError, Damaged) as error:
         code, reason = getattr(error, "errno", None), getattr(error, "strerror", None)
-        match = re.search(r"os_error_code='(\d+)'|OS error (\d+)", str(error))
-        if match and not isinstance(error, OSError):  # TensorStore's text
-            code = int(match[1] or match[2])
-            reason = os.strerror(code)
-        elif not isinstance(error, OSError):
-            raise
         remedy = REMEDIES.get(code or 0, "Look after that disk")
         raise errors.StorageError(
             f"Checkpoints must be written to {folder}, got: {reason or error}. "
             f"{remedy}, or choose another --logdir; the checkpoints already there are safe."
         ) from error
-
-
-_turn = threading.Lock()  # what `_orbax` hushes belongs to the whole process
-
-
-@contextlib.contextmanager
-def _orbax() -> Iterator[Any]:
-    """Orbax, without what its threads print when one file fails: hundreds of lines, and late."""
-    from orbax.checkpoint import v1  # 0.2 s, which a run that never saves need not pay
-
-    loggers = [logging.getLogger(name) for name in ("absl", "asyncio")]
-    with _turn:
-        hook = sys.unraisablehook
-        sys.unraisablehook = lambda unraisable: _is_orbax(str(unraisable)) or hook(unraisable)
-        for logger in loggers:
-            logger.addFilter(_not_orbax)
-        try:
-            yield v1
-        except Exception:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", RuntimeWarning)
-                gc.collect()  # coroutines that were never awaited complain when they are freed
-            time.sleep(0.05)  # reads that are still under way find their event loop closed
-            raise
-        finally:
-            sys.unraisablehook = hook
-            for logger in loggers:
-                logger.removeFilter(_not_orbax)
-
-
-def _not_orbax(record: logging.LogRecord) -> bool:
-    return not _is_orbax(f"{record.pathname} {record.getMessage()}")
-
-
-def _is_orbax(text: str) -> bool:
-    words = ("orbax", "tensorstore", "ocdbt", "event loop is closed", "was never awaited")
-    return any(word in text.lower() for word in words)
