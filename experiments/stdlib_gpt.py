@@ -8,7 +8,7 @@ Cost: 2 to 4 minutes on two CPU cores. Scores: test/bits 1.97; on the same text 
     python -m jaxdl.launch stdlib_gpt --depth 6 --width 256 --steps 5000
 """
 
-from typing import Any
+from typing import Any, Literal
 
 import jax.numpy as jnp
 import numpy as np
@@ -33,6 +33,8 @@ def experiment(
     batch_size: int = 16,
     steps: int = 1000,
     test_bytes: int = 65536,
+    dtype: Literal["float32", "bfloat16"] = "float32",
+    remat: Literal["none", "block", "dots"] = "none",
 ) -> Run:
     """AdamW on the next byte, with a warm-up and a cosine."""
     if length <= len(PROMPT):
@@ -41,7 +43,14 @@ def experiment(
         )
     corpus = text.stdlib()
     model = gpt.GPT(
-        vocabulary=256, length=length, width=width, depth=depth, heads=heads, positions="rotary"
+        vocabulary=256,
+        length=length,
+        width=width,
+        depth=depth,
+        heads=heads,
+        positions="rotary",
+        dtype=dtype,
+        remat=remat,
     )
     shape = optax.warmup_cosine_decay_schedule(0.0, 1.0, max(1, steps // 10), steps)
     optimizer = optax.adamw(lambda step: learning_rate * shape(step), b2=0.95)
@@ -52,6 +61,7 @@ def experiment(
         steps=steps,
         summaries={"sample": lambda state, key: sample(model, state.params, key)},
         expect=AtMost("test/bits", 2.05),
+        rules=gpt.RULES,
     )
 
 

@@ -11,7 +11,18 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from jaxdl import errors
-from jaxdl.nn import attention, dense, dropout, layer_norm, limits, sampling, transformer
+from jaxdl.nn import attention, dense, dropout, layer_norm, layout, limits, sampling, transformer
+
+# Where parameters lie on a mesh: (pattern, axis of each dimension). Products that widen are cut by
+# columns over `tensor`, those that narrow by rows (Shoeybi et al. 2019, section 3), the other
+# dimension over `fsdp`; the vocabulary over `tensor`.
+RULES = (
+    (r"tokens/embedding$", ("tensor", "fsdp")),
+    (r"positions/embedding$", (None, "fsdp")),
+    (r"(query|key|value|up)/kernel$", ("fsdp", "tensor")),
+    (r"(attention/output|down)/kernel$", ("tensor", "fsdp")),
+    (r"output/kernel$", ("fsdp", "tensor")),
+)
 
 
 class Cache(NamedTuple):
@@ -26,6 +37,7 @@ class GPT(nn.Module):
 
     Dropout falls on the embeddings and on the branches of the blocks, not on attention weights.
     tied: the output uses the token embedding, as GPT-2 does; otherwise `output/kernel`.
+    remat: what the backward pass computes again, see `transformer.rematerialised`.
 
     Parameters: `tokens/embedding` (v, width), `positions/embedding` (length, width) if learned,
     `block_0`, ... as `transformer.Block` documents, `norm`, and `output/kernel` if not tied.
@@ -41,6 +53,7 @@ class GPT(nn.Module):
     tied: bool = True
     dropout: float | Array = 0.0
     dtype: Any = jnp.float32
+    remat: transformer.Remat = "none"
 
     def __post_init__(self) -> None:
         for name in ("vocabulary", "length", "width", "depth", "heads"):
@@ -63,6 +76,7 @@ class GPT(nn.Module):
                 f"got {self.width // self.heads}."
             )
         limits.rate("GPT's dropout", self.dropout)
+        transformer.rematerialised(self.remat)
         super().__post_init__()
 
     def __call__(self, x: Int[Array, "b n"], train: bool = False) -> Float[Array, "b n v"]:
@@ -85,13 +99,16 @@ class GPT(nn.Module):
         embed = nn.Embed(
             self.vocabulary, self.width, dtype=self.dtype, embedding_init=small, name="tokens"
         )
-        y = embed(x)
+        # Gathered over fsdp before it is used, as other parameters are without being told.
+        table = layout.constrain(embed.embedding.astype(self.dtype), "tensor")
+        y = jnp.take(table, x, axis=0)
         if self.positions == "learned":
             y = y + self._places(x.shape[1], start)[None]
         y = dropout.Dropout(self.dropout, name="dropout")(y, train)
-        blocks = []
+        y = layout.constrain(y, "batch")
+        make, blocks = transformer.rematerialised(self.remat), []
         for n in range(self.depth):
-            block = transformer.Block(
+            block = make(
                 self.heads,
                 self.groups,
                 causal=True,
@@ -107,14 +124,14 @@ class GPT(nn.Module):
             blocks.append(memory)
         y = layer_norm.LayerNorm(dtype=self.dtype, name="norm")(y)
         if self.tied:
-            logits = embed.attend(y.reshape(-1, self.width)).reshape(*x.shape, self.vocabulary)
+            logits = jnp.dot(y.reshape(-1, self.width), table.T).reshape(*x.shape, self.vocabulary)
         else:
             output = dense.Dense(
                 self.vocabulary, False, self.dtype, kernel_init=small, name="output"
             )
             logits = output(y)
         cache = None if cache is None else Cache(tuple(blocks), start + x.shape[1])
-        return logits.astype(jnp.float32), cache
+        return layout.constrain(logits.astype(jnp.float32), "batch", None, "tensor"), cache
 
     def _places(self, count: int, start: Int[Array, ""]) -> Float[Array, "n d"]:
         init = nn.initializers.normal(0.02)

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from jaxdl import errors
-from jaxdl.nn import dense, positions
+from jaxdl.nn import dense, layout, positions
 
 Initializer = Callable[..., Any]
 # Added to the scores of hidden keys: exp of it is zero, and it stays finite in every float type.
@@ -181,7 +181,9 @@ class MultiHead(nn.Module):
         project = dense.Dense(
             heads * width, dtype=self.dtype, kernel_init=self.kernel_init, name=name
         )
-        return project(x).reshape(*x.shape[:2], heads, width)
+        return layout.constrain(
+            project(x).reshape(*x.shape[:2], heads, width), "batch", None, "tensor"
+        )
 
 
 def _put(old: Array, new: Array, start: Int[Array, ""] | int) -> Array:

@@ -22,12 +22,17 @@ def affine(
     The bias's is a product with ones: XLA:CPU sums 4096 rows of 512 ten times slower than it
     multiplies them (2.7 ms against 0.3 ms).
     """
+    return _affine(x, kernel, bias)
+
+
+def _affine(x, kernel, bias):
     out = matmul(rows(x), kernel) + bias[None, :]
     return out.astype(x.dtype).reshape(*x.shape[:-1], kernel.shape[-1])
 
 
 def _affine_forward(x, kernel, bias):
-    return affine(x, kernel, bias), (x, kernel, bias)
+    # Not `affine`, in which a policy of rematerialisation would not see the product.
+    return _affine(x, kernel, bias), (x, kernel, bias)
 
 
 def _affine_backward(residuals, gradient):

@@ -1,14 +1,17 @@
 """The transformer's block (Vaswani et al. 2017), normalising first (Xiong et al. 2020)."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from jaxdl.nn import attention, dense, dropout, layer_norm
+from jaxdl import errors
+from jaxdl.nn import attention, dense, dropout, layer_norm, layout
+
+Remat = Literal["none", "block", "dots"]
 
 
 class MLP(nn.Module):
@@ -24,6 +27,7 @@ class MLP(nn.Module):
     def __call__(self, x: Float[Array, "b t d"]) -> Float[Array, "b t d"]:
         width = x.shape[-1]
         x = dense.Dense(self.hidden, dtype=self.dtype, kernel_init=self.kernel_init, name="up")(x)
+        x = layout.constrain(x, "batch", None, "tensor")
         down = dense.Dense(width, dtype=self.dtype, kernel_init=self.output_init, name="down")
         return down(self.act(x))
 
@@ -64,8 +68,23 @@ class Block(nn.Module):
             self.heads, self.groups, self.causal, self.rotary, name="attention", **shared
         )
         mlp = MLP(self.expansion * x.shape[-1], self.act, name="mlp", **shared)
+        x = layout.constrain(x, "batch")
         y, cache = attend(self.norm(dtype=self.dtype, name="norm_1")(x), cache, start)
         x = x + dropout.Dropout(self.dropout, name="dropout_1")(y, train)
         y = mlp(self.norm(dtype=self.dtype, name="norm_2")(x))
         x = x + dropout.Dropout(self.dropout, name="dropout_2")(y, train)
-        return x, cache
+        return layout.constrain(x, "batch"), cache
+
+
+def rematerialised(policy: Remat) -> type[Block]:
+    """`Block` with what its backward pass finds saved (Chen et al. 2016); the same parameters.
+
+    "none": all it needs, no recomputation. "block": the block's input alone, for one more forward
+    pass. "dots": the products with kernels too; attention and activations are computed again.
+    """
+    if policy not in ("none", "block", "dots"):
+        raise errors.InputError(f"remat must be none, block or dots, got {policy!r}.")
+    if policy == "none":
+        return Block
+    saved = None if policy == "block" else jax.checkpoint_policies.dots_with_no_batch_dims_saveable
+    return nn.remat(Block, policy=saved, static_argnums=(2,))  # of (self, x, train, ...)
