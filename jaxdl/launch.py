@@ -26,6 +26,7 @@ from jaxdl.train import stop
 
 if TYPE_CHECKING:
     from jaxdl import run as runs
+    from jaxdl.sweep import campaign
     from jaxdl.train import loop, record
 
 INTERRUPTED = 130  # the shell's code for a Ctrl-C, here before training began
@@ -115,6 +116,10 @@ def _command(argv: Sequence[str]) -> int:
     values, options = _parse(words, file, known)
     if options.resume is None:
         hyperparameters.assemble(file.signature(), values)  # what is required has been given
+        if options.sweep:
+            from jaxdl.sweep import reading
+
+            reading.read(options.sweep, known)
     else:
         _folder_to_resume(options.resume, options.logdir, file.name)
     started = _elsewhere(argv, options)
@@ -140,7 +145,7 @@ def _parse(
 
 def _elsewhere(argv: Sequence[str], options: opt.Options) -> int | None:
     """The exit code of what runs in other processes; None: it runs in this one."""
-    if options.slurm is not None:
+    if options.slurm is not None and not options.sweeps:
         from jaxdl import submit
 
         return submit.slurm(opt.without(argv, "slurm"), options.slurm)
@@ -159,14 +164,15 @@ class _Arranged(NamedTuple):
     """A launch whose every choice has been made, but for the run itself."""
 
     launching: _Launching
-    arguments: dict[str, Any]  # of the experiment's function
+    values: Mapping[str, Any]  # hyperparameters that are not at their defaults
     launched: "record.Launched"
     folder: pathlib.Path
 
     def build(self, mesh: Mapping[str, int] | None) -> "runs.Run":
         """The run, anew."""
         launching = self.launching
-        run = experiment.build(launching.function, self.arguments, launching.name, launching.path)
+        arguments = hyperparameters.assemble(launching.function, self.values)
+        run = experiment.build(launching.function, arguments, launching.name, launching.path)
         return run if mesh is None else dataclasses.replace(run, mesh=mesh)
 
 
@@ -186,16 +192,15 @@ def _arranged(
         recorded = record.read(folder)
         launching = _same_experiment(launching, recorded, folder, quiet)
         known = hyperparameters.of(launching.function)
-        before = hyperparameters.revived(recorded.hyperparameters, known, launching.name)
+        plain = {n: v for n, v in recorded.hyperparameters.items() if not n.startswith("--")}
+        before = hyperparameters.revived(plain, known, launching.name)
         values = {**before, **values}
         seed = recorded.seed if options.seed is None else options.seed
     arguments = hyperparameters.assemble(launching.function, values)
     plain = hyperparameters.plain(arguments)
     launched = record.Launched(launching.name, launching.path, plain, seed, command)
     name = options.name or _new_name()
-    return _Arranged(
-        launching, arguments, launched, folder or options.logdir / launching.name / name
-    )
+    return _Arranged(launching, values, launched, folder or options.logdir / launching.name / name)
 
 
 def _run(arranged: _Arranged, options: opt.Options) -> int:
@@ -209,6 +214,9 @@ def _run(arranged: _Arranged, options: opt.Options) -> int:
         from jaxdl.train import verify
 
         return verify.show(lambda: arranged.build(options.mesh), arranged.launched)
+    asked = _asked(arranged, options)
+    if asked is not None:
+        return _sweep(arranged, options, asked)
     result = _train(arranged, options, quiet=False)
     return stop.EXIT_CODE if result.status == "stopped" else 0
 
@@ -222,6 +230,33 @@ def _train(arranged: _Arranged, options: opt.Options, quiet: bool) -> "loop.Resu
             f"--profile must begin before the last step, {run.steps}, got {options.profile[0]}."
         )
     return loop.train(run, arranged.folder, arranged.launched, profile=options.profile, quiet=quiet)
+
+
+def _asked(arranged: _Arranged, options: opt.Options) -> "campaign.Asked | None":
+    """The sweep that is asked for, now or when its folder was made."""
+    if not options.sweeps and options.resume is None:
+        return None
+    from jaxdl.sweep import campaign
+    from jaxdl.train import record
+
+    if options.sweeps:
+        return campaign.Asked(options.sweep, options.samples, options.seeds, options.search)
+    return campaign.Asked.read(record.read(arranged.folder).hyperparameters)
+
+
+def _sweep(arranged: _Arranged, options: opt.Options, asked: "campaign.Asked") -> int:
+    from jaxdl.sweep import campaign, execute
+
+    function, elsewhere = arranged.launching.function, None
+    if options.jobs is not None or options.slurm is not None:
+        kind = "local" if options.slurm is None else "slurm"
+        elsewhere = campaign.Elsewhere(kind, options.jobs or 64, options.slurm or "")
+    made = execute.Experiment(function, arranged.values, arranged.launched, options.mesh)
+    space = campaign.asked_space(asked, function)
+    outcome = campaign.run_all(
+        campaign.Campaign(made, space, asked, arranged.folder, elsewhere=elsewhere)
+    )
+    return stop.EXIT_CODE if outcome.status == "stopped" else 0
 
 
 def cache_folder() -> pathlib.Path:

@@ -24,7 +24,9 @@ ALL = [
     _option("mesh", str, None, "devices along each axis, -1: the rest", form="data=4,fsdp=2,…"),
     _option("processes", int, None, "start so many local processes of this run"),
     _option("slurm", str, None, "submit to SLURM", form="nodes=2,gpus_per_node=8,time=4:00:00,…"),
-    _option("sweep", tuple[str, ...], (), "run every combination", form="width=64,128 rate=…"),
+    _option(
+        "sweep", tuple[str, ...], None, "run all of these, or `def sweep()`", form="width=64,128 …"
+    ),
     _option("samples", int, None, "draw so many from ranges such as log(1e-5,1e-1)"),
     _option("seeds", int, None, "run each setting with so many seeds"),
     _option("search", str, None, "let Optuna propose --samples settings", form="tpe|cmaes|…"),
@@ -50,7 +52,7 @@ class Options(NamedTuple):
     mesh: Mapping[str, int] | None = None
     processes: int | None = None
     slurm: str | None = None
-    sweep: tuple[str, ...] = ()
+    sweep: tuple[str, ...] | None = None
     samples: int | None = None
     seeds: int | None = None
     search: str | None = None
@@ -65,7 +67,7 @@ class Options(NamedTuple):
     @property
     def sweeps(self) -> bool:
         """Whether many runs are asked for."""
-        return bool(self.sweep or self.seeds or self.samples or self.search)
+        return self.sweep is not None or bool(self.seeds or self.samples or self.search)
 
 
 def read(given: Mapping[str, Any]) -> Options:
@@ -100,8 +102,9 @@ def checked(options: Options) -> Options:
 
 def without(argv: Sequence[str], *names: str) -> list[str]:
     """A command line without these options and their words."""
-    kept: list[str] = []
-    for flag, words in hyperparameters.groups(list(argv)):
+    first = 0 if argv[0].startswith("-") else 1  # the experiment
+    kept = list(argv[:first])
+    for flag, words in hyperparameters.groups(list(argv[first:])):
         if flag.lstrip("-").replace("-", "_") not in names:
             kept += [flag, *words]
     return kept

@@ -161,6 +161,11 @@ class Program:
             data = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), self._first)
             return self._advancing(1).lower(self.shape, self.who, data, np.uint32(0)).compile()
 
+    def work_space(self) -> int:
+        """Bytes that the compiled functions need beside arguments and results, the most of any."""
+        found = [compiled.memory_analysis() for compiled in self._compiled.values()]
+        return max((memory.temp_size_in_bytes for memory in found if memory is not None), default=0)
+
     def batch_shape(self) -> Any:
         """The shapes and dtypes of one training batch, None without data."""
         return jax.eval_shape(lambda data: _select(self.run, data, 0), self._first)

@@ -1,0 +1,310 @@
+"""A sweep from what was asked for to what came of it: rounds of settings, their groups, the report.
+
+The sweep's folder has a record like a run's, so that it is resumed like one.
+"""
+
+import inspect
+import json
+import pathlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import rich.console
+
+from jaxdl import errors, hyperparameters, run, submit, values
+from jaxdl import experiment as files
+from jaxdl.sweep import execute, plan, race, reading, report, search, space
+from jaxdl.train import event_file, lock, record, stop
+
+BATCH = 16  # settings that a search proposes at a time, so that they can run together
+DECISION = "decision.json"  # how a group runs, in its folder
+GROUP = "group.json"  # what it is, for a process of its own
+
+
+class Asked(NamedTuple):
+    """What a user asked for, as the record keeps it.
+
+    sweep: the words of --sweep, None for the experiment's own `sweep()`.
+    """
+
+    sweep: Sequence[str] | None = None
+    samples: int | None = None
+    seeds: int | None = None
+    search: str | None = None
+
+    def recorded(self) -> dict[str, Any]:
+        """Beside the hyperparameters, under names that none of them can have."""
+        plain = {"--sweep": self.sweep and list(self.sweep), **self._asdict()}
+        del plain["sweep"]
+        return {"--" + name.lstrip("-"): value for name, value in plain.items()}
+
+    @classmethod
+    def read(cls, hyperparameters: Mapping[str, Any]) -> "Asked | None":
+        """What a record says; None where it is no sweep's."""
+        found = {name[2:]: value for name, value in hyperparameters.items() if name[:2] == "--"}
+        return cls(**found) if found else None
+
+
+class Elsewhere(NamedTuple):
+    """Where groups run side by side: "local" processes or "slurm" jobs, so many at once."""
+
+    kind: Literal["local", "slurm"]
+    jobs: int
+    settings: str = ""
+
+
+class Campaign(NamedTuple):
+    """A sweep about to be run, or gone on with."""
+
+    experiment: execute.Experiment
+    space: space.Space
+    asked: Asked
+    folder: pathlib.Path
+    quiet: bool = False
+    elsewhere: Elsewhere | None = None
+
+    @property
+    def seeds(self) -> list[int]:
+        """One run of each setting for each of these."""
+        first = self.experiment.base.seed
+        return list(range(first, first + (self.asked.seeds or 1)))
+
+
+class Outcome(NamedTuple):
+    """status: "completed", or "stopped" by a signal. members: in the order they were asked for."""
+
+    status: str
+    members: list[report.Member]
+
+
+def run_all(campaign: Campaign) -> Outcome:
+    """Run what has not been run yet, and report; a folder with the beginning is gone on with."""
+    base = campaign.experiment.base
+    hyperparameters = {**base.hyperparameters, **campaign.asked.recorded()}
+    first = campaign.experiment.make({})
+    with stop.Catcher() as stopping:
+        kept = record.claim(
+            campaign.folder, base._replace(hyperparameters=hyperparameters), {"digest": None}
+        )
+        console = rich.console.Console(quiet=campaign.quiet, highlight=False)
+        with lock.Lock(campaign.folder):
+            finished, members = _rounds(campaign, first, stopping, console)
+            rows = [_row(member) for member in members]
+            status = "completed" if finished else "stopped"
+            _report(campaign, first, rows, console)
+            record.write(campaign.folder, kept | {"result": {"status": status, "runs": len(rows)}})
+    if not finished:
+        console.print(f"stopped: go on with python -m jaxdl.launch --resume {campaign.folder}")
+    return Outcome(status, rows)
+
+
+def _rounds(
+    campaign: Campaign, first: run.Run, stopping: stop.Catcher, console: rich.console.Console
+) -> tuple[bool, list[execute.Member]]:
+    """All members, and whether all have been run."""
+    members: list[execute.Member] = []
+    for number, (settings, tell) in enumerate(_proposed(campaign, first)):
+        groups = plan.groups(campaign.experiment.make, settings)
+        console.print(_headline(campaign, settings, groups), style="bold")
+        parts = [_Part(campaign, group, f"{number}.{i}") for i, group in enumerate(groups)]
+        members += [member for part in parts for member in part.members]
+        if campaign.elsewhere is not None:
+            finished = _side_by_side(campaign.elsewhere, parts, console)
+        else:
+            finished = all(stopping.requested is None and part.run(console) for part in parts)
+        if not finished:
+            return False, members
+        tell(members)
+    return True, members
+
+
+class _Part:
+    """A group of a sweep, with a folder for what it must remember."""
+
+    def __init__(self, campaign: Campaign, group: plan.Group, name: str) -> None:
+        self.campaign, self.group = campaign, group
+        self.folder = campaign.folder / "groups" / name
+        self.members = execute.members(
+            campaign.experiment, group.settings, campaign.seeds, campaign.folder
+        )
+
+    def run(self, console: rich.console.Console) -> bool:
+        """Run it, the way it has begun if it has; False where a signal came between."""
+        return execute.run(
+            self.campaign.experiment,
+            self.group,
+            self.members,
+            self.folder,
+            self._decision(),
+            lambda line, style="": console.print(line, style=style, soft_wrap=True),
+            self.campaign.quiet,
+            lambda decision: _write(self.folder / DECISION, decision._asdict()),
+        )
+
+    def _decision(self) -> race.Decision | None:
+        try:
+            return race.Decision(**json.loads((self.folder / DECISION).read_text()))
+        except (OSError, ValueError, TypeError):
+            return None  # not made yet, or half written: it is made anew
+
+
+def _side_by_side(where: Elsewhere, parts: Sequence[_Part], console: rich.console.Console) -> bool:
+    """Run groups in processes or jobs of their own, which read from the folder what they are."""
+    todo = [part for part in parts if not all(member.status for member in part.members)]
+    for part in todo:
+        settings = [
+            {name: values.plain(value) for name, value in setting.items()}
+            for setting in part.group.settings
+        ]
+        _write(part.folder / GROUP, {"varied": part.group.varied, "settings": settings})
+    if not todo:
+        return True
+    logs = todo[0].campaign.folder / "groups" / "logs" / "%j"
+    jobs = submit.map(
+        submit.executor(where.kind, logs, where.settings),
+        run_part,
+        [str(part.folder) for part in todo],
+        where.jobs,
+        lambda i, job: console.print(f"  group {todo[i].folder.name}: job {job.job_id} ended"),
+    )
+    return all(job.result() for job in jobs)
+
+
+def run_part(folder: str) -> bool:
+    """Run the group of this folder, in a process of its own; False where a signal came between."""
+    path = pathlib.Path(folder)
+    campaign = revived(path.parent.parent)
+    kept = json.loads((path / GROUP).read_text())
+    known = {p.name: p for p in hyperparameters.of(campaign.experiment.function)}
+    settings = []
+    for plain in kept["settings"]:
+        setting = {name: known[name].default for name in plain}
+        setting |= hyperparameters.revived(plain, known.values(), "the experiment")
+        settings.append(space.Setting(setting))
+    group = plan.Group(tuple(kept["varied"]), settings)
+    return _Part(campaign, group, path.name).run(rich.console.Console(highlight=False))
+
+
+def revived(folder: pathlib.Path) -> Campaign:
+    """The sweep in a folder, as it was asked for."""
+    recorded = record.read(folder)
+    asked = Asked.read(recorded.hyperparameters)
+    if asked is None:
+        raise errors.InputError(f"The folder {folder} must be a sweep's, got a run's.")
+    plain = {n: v for n, v in recorded.hyperparameters.items() if not n.startswith("--")}
+    copy = folder.absolute() / record.SOURCE
+    function = files.File(copy, recorded.experiment).function
+    known = hyperparameters.of(function)
+    given = hyperparameters.revived(plain, known, recorded.experiment)
+    base = recorded._replace(hyperparameters=plain, source=copy)
+    made = execute.Experiment(function, given, base)
+    return Campaign(made, asked_space(asked, function), asked, folder)
+
+
+def asked_space(asked: Asked, function: Callable[..., Any]) -> space.Space:
+    """What is to vary: by the command line, or by the experiment's own `sweep()`."""
+    known = hyperparameters.of(function)
+    if asked.sweep:
+        return reading.read(asked.sweep, known)
+    own = getattr(inspect.unwrap(function), "__globals__", {}).get(reading.FUNCTION)
+    if callable(own) and (asked.sweep is not None or asked.samples or asked.search):
+        return reading.of(own(), known)
+    if asked.sweep is not None or asked.samples or asked.search:
+        raise errors.InputError(
+            "A sweep must name what varies: --sweep width=64,128, or define `def sweep()` in "
+            "the experiment's file."
+        )
+    return space.Space({})
+
+
+def _write(path: pathlib.Path, content: Any) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(content))
+    except OSError as error:
+        raise errors.StorageError(
+            f"The sweep's folder must be writable, got {path}: {error.strerror}."
+        ) from error
+
+
+Tell = Callable[[Sequence[execute.Member]], None]
+
+
+def _proposed(campaign: Campaign, first: run.Run) -> Iterator[tuple[list[space.Setting], Tell]]:
+    """Settings, round by round; a search is told how each round's members did."""
+    asked, seed = campaign.asked, campaign.experiment.base.seed
+    if asked.search is None:
+        yield campaign.space.settings(asked.samples, seed), lambda members: None
+        return
+    if first.monitor is None:
+        raise errors.InputError("A search must have a monitored metric; set Run.monitor.")
+    assert asked.samples is not None  # checked with the options
+    highest = first.monitor.highest
+    searching = search.Search(campaign.space, asked.search, asked.samples, seed, highest)
+    while settings := searching.ask(BATCH):
+
+        def tell(members: Sequence[execute.Member], settings: Any = settings) -> None:
+            searching.tell(settings, [_score(members, setting) for setting in settings])
+
+        yield settings, tell
+
+
+def _score(members: Sequence[execute.Member], setting: space.Setting) -> float | None:
+    """The mean over seeds of the best value, None where a seed failed."""
+    rows = [_row(member) for member in members if member.setting == setting]
+    found = [row.best[1] for row in rows if row.best and row.status in report.FINISHED]
+    return sum(found) / len(found) if len(found) == len(rows) else None
+
+
+def _headline(
+    campaign: Campaign, settings: Sequence[space.Setting], groups: Sequence[plan.Group]
+) -> str:
+    seeds = len(campaign.seeds)
+    runs = len(settings) * seeds
+    text = f"{campaign.experiment.base.experiment} · {runs:,} runs"
+    if len(settings) > 1:
+        text += f": {len(settings):,} settings × {seeds} seed{'s' if seeds > 1 else ''}"
+    shared = f"{len(groups)} program{'s' if len(groups) > 1 else ''}"
+    varied = ", ".join([*(groups[0].varied if len(groups[0].settings) > 1 else ()), "seed"])
+    return f"{text} · {shared}, in which {varied} may vary · {campaign.folder}"
+
+
+def _row(member: execute.Member) -> report.Member:
+    """What a member left in its folder."""
+    kept = (record.load(member.folder) or {}).get("result") or {}
+    best = kept.get("best")
+    curves = event_file.scalars(member.folder, kept.get("step", 0)) if kept else {}
+    return report.Member(
+        label=member.setting.label,
+        setting=member.setting,
+        seed=member.seed,
+        status=kept.get("status", "stopped"),
+        step=kept.get("step", 0),
+        seconds=kept.get("seconds", 0.0),
+        best=None if best is None else (best[0], best[1]),
+        metrics={tag: value for tag, value in kept.get("metrics", {}).items() if value is not None},
+        history={tag: _columns(points) for tag, points in curves.items()},
+        folder=member.folder,
+    )
+
+
+def _columns(points: Sequence[tuple[int, float]]) -> tuple[Any, Any]:
+    steps, numbers = zip(*points, strict=True) if points else ((), ())
+    return np.array(steps), np.array(numbers)
+
+
+def _report(
+    campaign: Campaign,
+    first: run.Run,
+    rows: Sequence[report.Member],
+    console: rich.console.Console,
+) -> None:
+    monitor = first.monitor
+    tag, highest = (monitor.tag, monitor.highest) if monitor else (None, False)
+    report.write_table(campaign.folder, rows, tag, highest)
+    report.write_bands(campaign.folder, report.bands(rows))
+    table = report.table(rows, tag, highest)
+    console.print(table)
+    console.print(f"all runs: {campaign.folder / report.FILE}", soft_wrap=True)
+    console.print(f"curves:   tensorboard --logdir {campaign.folder}", soft_wrap=True)

@@ -1,0 +1,236 @@
+"""Runs a sweep: group after group, each the faster way, every member with a folder of its own.
+
+<sweep>/sweep.json             what was asked for, and each group's way; a resume keeps to it
+<sweep>/<setting>[,seed=<n>]/  a member: its record and its curves, as of any run
+<sweep>/groups/<n>/            checkpoints of members that run together
+<sweep>/results.csv, settings/ jaxdl/sweep/report.py
+"""
+
+import dataclasses
+import functools
+import pathlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import jax
+
+from jaxdl import errors, hyperparameters, values
+from jaxdl import experiment as files
+from jaxdl import run as runs
+from jaxdl.data import batches
+from jaxdl.sweep import plan, race, space
+from jaxdl.train import loop, progress, record
+from jaxdl.train import program as programs
+
+FINISHED = ("completed", "stopped early", "failed")
+Say = Callable[..., None]
+
+
+class Member(NamedTuple):
+    """One run of a sweep."""
+
+    setting: space.Setting
+    seed: int
+    folder: pathlib.Path
+    launched: record.Launched
+
+    @property
+    def status(self) -> str | None:
+        """How it ended, None where it has not."""
+        status = ((record.load(self.folder) or {}).get("result") or {}).get("status")
+        return status if status in FINISHED else None
+
+    @property
+    def varied(self) -> dict[str, Any]:
+        """What tells it from other members, in words for a terminal."""
+        return {**self.setting, "seed": self.seed}
+
+
+class Experiment(NamedTuple):
+    """What a sweep varies: an experiment's function, the hyperparameters it is given, its record.
+
+    mesh: in place of the run's own, if not None.
+    """
+
+    function: Callable[..., Any]
+    given: Mapping[str, Any]
+    base: record.Launched
+    mesh: Mapping[str, int] | None = None
+
+    def make(self, setting: plan.Values) -> runs.Run:
+        """The run with these in place of the base's values."""
+        arguments = hyperparameters.assemble(self.function, {**self.given, **setting})
+        run = files.build(self.function, arguments, self.base.experiment, self.base.source)
+        return run if self.mesh is None else dataclasses.replace(run, mesh=self.mesh)
+
+
+def members(
+    experiment: Experiment,
+    settings: Sequence[space.Setting],
+    seeds: Sequence[int],
+    folder: pathlib.Path,
+) -> list[Member]:
+    """The runs of some settings, setting by setting, each with a folder in the sweep's."""
+    found = []
+    for setting in settings:
+        for seed in seeds:
+            parts = [setting.label] if setting else []
+            parts += [f"seed={seed}"] if len(seeds) > 1 or not setting else []
+            plain = {name: values.plain(value) for name, value in setting.items()}
+            launched = experiment.base._replace(
+                hyperparameters={**experiment.base.hyperparameters, **plain}, seed=seed
+            )
+            found.append(Member(setting, seed, folder / ",".join(parts), launched))
+    return found
+
+
+def run(
+    experiment: Experiment,
+    group: plan.Group,
+    mine: Sequence[Member],
+    folder: pathlib.Path,
+    decision: race.Decision | None,
+    say: Say,
+    quiet: bool,
+    decided: Callable[[race.Decision], None] = lambda decision: None,
+) -> bool:
+    """Run the members of a group that have not ended; False where a signal came between.
+
+    folder: where the checkpoints of members that run together lie. decision: of an earlier launch;
+    else the ways race, and `decided` is told which won.
+    """
+    if all(member.status for member in mine):
+        return True
+    first = experiment.make(group.settings[0])
+    make = functools.partial(_made, experiment.make, group)
+    numbers = [{name: m.setting[name] for name in group.varied} for m in mine]
+    family = programs.Family(make, [m.seed for m in mine], numbers)
+    feed = batches.opened(first.train, mine[0].seed)
+    solo = programs.Program(first, mine[0].seed, feed.first(), family)
+    joined = functools.partial(_joined, first, family)
+    program = None
+    if decision is None:
+        decision, program = race.decide(solo, feed, len(mine), joined)
+        decided(decision)
+    feed.close()
+    say(_headline(group, mine, decision))
+    if not decision.together:
+        return _one_after_another(experiment, solo, mine, say)
+    program = program or joined(decision.wave)[0]
+    return _together(experiment, program, family, mine, folder, quiet)
+
+
+def _joined(
+    run: runs.Run, family: programs.Family, size: int
+) -> tuple[programs.Program, batches.Feed]:
+    """The program of a wave of members, and the feed of the first."""
+    theirs, feed = _wave(_spread(run), family, size)
+    program = programs.Program(_spread(run), theirs.seeds[0], feed.first(), theirs, together=True)
+    return program, feed
+
+
+def _spread(run: runs.Run) -> runs.Run:
+    """Members that run together are shared out among the devices, not cut over them."""
+    several = jax.device_count() > 1 and (run.mesh is None or "member" in run.mesh)
+    if not several or (run.mesh is None and jax.default_backend() == "cpu"):
+        return run
+    return dataclasses.replace(run, mesh=run.mesh or {"member": -1})
+
+
+def _made(make: plan.Make, group: plan.Group, numbers: Mapping[str, Any]) -> runs.Run:
+    """The group's run, with other values in its program."""
+    return make({**group.settings[0], **numbers})
+
+
+def _headline(group: plan.Group, mine: Sequence[Member], decision: race.Decision) -> str:
+    fixed = {n: v for n, v in group.settings[0].items() if n not in group.varied}
+    named = ", ".join(f"{name}={values.written(value)}" for name, value in fixed.items())
+    count = f"{len(mine)} run{'s' if len(mine) > 1 else ''}"
+    way = "together" if decision.together else "one after another"
+    if decision.together and decision.wave < len(mine):
+        way = f"in waves of {decision.wave}, as memory allows"
+    elif len(mine) == 1:
+        return f"{named or 'one program'}: {count}"
+    return f"{named or 'one program'}: {count} {way} ({decision.why})"
+
+
+# --- one after another
+
+
+def _one_after_another(
+    experiment: Experiment, solo: programs.Program, mine: Sequence[Member], say: Say
+) -> bool:
+    for i, member in enumerate(mine):
+        if member.status:
+            continue
+        run = _own(experiment, solo.run, member)
+        feed = batches.opened(run.train, member.seed)
+        theirs = programs.Family(solo.family.make, [member.seed], [solo.family.values[i]])
+        program = solo.serving(theirs, feed.first())
+        feed.close()
+        try:
+            result = loop.train(run, member.folder, member.launched, quiet=True, program=program)
+        except errors.NonFiniteError as error:
+            say(f"  {_named(member)}: failed. {str(error).splitlines()[0]}", "yellow")
+            continue
+        if result.status == "stopped":
+            return False
+        say(f"  {_named(member)}: {_outcome(run, result)}")
+    return True
+
+
+def _own(experiment: Experiment, shared: runs.Run, member: Member) -> runs.Run:
+    """The member's own run, where its summaries may depend on its values; else the group's."""
+    return experiment.make(member.setting) if shared.summaries else shared
+
+
+def _named(member: Member) -> str:
+    return ", ".join(f"{n}={values.written(v)}" for n, v in member.varied.items())
+
+
+def _outcome(run: runs.Run, result: Any) -> str:
+    if result.best is None or run.monitor is None:
+        return result.status
+    return f"{run.monitor.tag} {progress.number(result.best[1])} at step {result.best[0]}"
+
+
+# --- together
+
+
+def _wave(
+    run: runs.Run, family: programs.Family, size: int, start: int = 0
+) -> tuple[programs.Family, batches.Feed]:
+    """The family and the feed of `size` members from one on; the last one fills a wave up."""
+    last = len(family.seeds) - 1
+    places = [min(place, last) for place in range(start, start + size)]
+    seeds, numbers = [family.seeds[p] for p in places], [family.values[p] for p in places]
+    if run.train is None:
+        feed, axes = batches.Nothing(), None
+    else:
+        feed, axes = run.train.together(seeds)
+    return programs.Family(family.make, seeds, numbers, axes), feed
+
+
+def _together(
+    experiment: Experiment,
+    program: programs.Program,
+    family: programs.Family,
+    mine: Sequence[Member],
+    folder: pathlib.Path,
+    quiet: bool,
+) -> bool:
+    size = program.members
+    for number, start in enumerate(range(0, len(mine), size)):
+        some = mine[start : start + size]
+        if all(member.status for member in some):
+            continue
+        theirs, feed = _wave(program.run, family, size, start)
+        entries = [loop.Entry(_own(experiment, program.run, m), m.folder, m.launched) for m in some]
+        batch_size = None if program.run.train is None else program.run.train.batch_size * len(some)
+        terminal = progress.Progress(program.run.steps, batch_size, quiet)
+        mate = program.serving(theirs, feed.first())
+        with terminal:
+            results = loop.train_together(entries, folder / str(number), mate, feed, terminal)
+        if any(result.status == "stopped" for result in results):
+            return False
+    return True

@@ -1,0 +1,138 @@
+"""Which runs of a sweep can share one compiled program: found out by tracing.
+
+A hyperparameter that only goes into arithmetic (a learning rate, a weight decay, the seed) can be a
+value in the program; one that shapes it (a width, a batch size, a branch in Python) cannot. The
+experiment itself tells: it is called with a tracer in the hyperparameter's place, and what it
+returns is traced through `init`, `step` and `evaluate`.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.extend.core
+import jax.numpy as jnp
+
+from jaxdl import run as runs
+from jaxdl.data import batches
+
+Values = Mapping[str, Any]  # flat name -> value, of a setting
+Make = Callable[[Values], runs.Run]  # the experiment, with these in place of the base's values
+
+# What all runs of one program must have in common, beside the learner's shapes.
+SHARED = ("steps", "log_every", "eval_every", "save_every", "keep", "monitor", "patience")
+SHARED += ("strategy", "chunk", "expect", "mesh", "rules")
+
+
+class Group(NamedTuple):
+    """Settings that share one program, and the names of what differs between them."""
+
+    varied: tuple[str, ...]
+    settings: list[Values]
+
+
+def groups(make: Make, settings: Sequence[Values]) -> list[Group]:
+    """The settings, in as few groups as tracing allows; their order is kept within a group."""
+    names = [name for name in settings[0] if _numeric([s[name] for s in settings])]
+    varied: list[str] = []
+    for name in names:
+        if traces(make, settings[0], [*varied, name]):
+            varied.append(name)
+    shapes: dict[Any, list[Values]] = {}
+    for setting in settings:
+        shape = tuple((name, setting[name]) for name in setting if name not in varied)
+        shapes.setdefault(shape, []).append(setting)
+    found = []
+    for members in shapes.values():
+        # What shapes this group may also decide what its values may do.
+        if members[0] is settings[0] or not varied or traces(make, members[0], varied):
+            found.append(Group(tuple(varied), members))
+        else:
+            found += [Group((), [setting]) for setting in members]
+    return found
+
+
+def traces(make: Make, setting: Values, names: Sequence[str]) -> bool:
+    """Whether these hyperparameters may be values in the program of this setting."""
+    plain = make(setting)
+    numbers = {name: jnp.asarray(setting[name]) for name in names}  # of weak type, as in Python
+    feed = batches.opened(plain.train, 0)
+    try:
+        data = feed.first()
+        tests = {name: next(iter(test.once())) for name, test in plain.tests.items()}
+
+        def whole(values: Values) -> Any:
+            run = make({**setting, **values})
+            if not _alike(run, plain):
+                raise TypeError("these hyperparameters are not for the learner alone")
+            return _trace(run, data, tests)
+
+        try:
+            traced = jax.eval_shape(whole, numbers)
+            if any(_reaches_test(make, setting, numbers, name, tests[name][1]) for name in tests):
+                return False
+        except Exception:  # whatever a tracer meets: a branch, a shape, NumPy, optax's own checks
+            return False
+        return _kinds(traced) == _kinds(jax.eval_shape(lambda: whole({})))
+    finally:
+        feed.close()
+
+
+def _trace(run: runs.Run, data: Any, tests: Mapping[str, Any]) -> Any:
+    """All that a program of this run computes."""
+    key = jax.random.key(0)
+    batch = None if run.train is None else run.train.select(data, 0)
+    state = run.learner.init(key, batch)
+    state, measured = run.learner.step(state, batch, key)
+    scores = [run.learner.evaluate(state, select(at, 0), key) for select, at in tests.values()]
+    return state, measured, scores
+
+
+def _alike(run: runs.Run, plain: runs.Run) -> bool:
+    """Whether only the learner and what is done to a batch may differ between two runs."""
+    if any(getattr(run, name, None) != getattr(plain, name, None) for name in SHARED):
+        return False
+    if (run.train is None) != (plain.train is None) or run.tests.keys() != plain.tests.keys():
+        return False
+    for mine, theirs in ((run.train, plain.train), *zip_values(run.tests, plain.tests)):
+        if mine is None:
+            continue
+        if getattr(mine, "batch_size", None) != getattr(theirs, "batch_size", None):
+            return False
+        arrays = jax.tree.leaves(getattr(mine, "arrays", ()))
+        if mine.size != theirs.size or any(isinstance(x, jax.core.Tracer) for x in arrays):
+            return False
+    return True
+
+
+def zip_values(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[tuple[Any, Any]]:
+    """The values of two mappings with the same keys, key by key."""
+    return [(first[name], second[name]) for name in first]
+
+
+def _reaches_test(make: Make, setting: Values, numbers: Values, name: str, data: Any) -> bool:
+    """Whether the values change a test's examples, which members of a group share."""
+
+    def examples(values: Values) -> Any:
+        test = make({**setting, **values}).tests[name]
+        select, _ = next(iter(test.once()))
+        return jax.tree.leaves(select(data, 0))
+
+    jaxpr = jax.make_jaxpr(examples)(numbers).jaxpr
+    needed = {v for v in jaxpr.outvars if not isinstance(v, jax.extend.core.Literal)}
+    for equation in reversed(jaxpr.eqns):
+        if needed.intersection(equation.outvars):
+            needed.update(v for v in equation.invars if not isinstance(v, jax.extend.core.Literal))
+    return not needed.isdisjoint(jaxpr.invars)
+
+
+def _kinds(tree: Any) -> Any:
+    """Structure, shapes and dtypes."""
+    leaves, structure = jax.tree.flatten(tree)
+    return structure, [(leaf.shape, leaf.dtype) for leaf in leaves]
+
+
+def _numeric(values: Sequence[Any]) -> bool:
+    """Whether these are numbers, and not all the same."""
+    numbers = all(isinstance(v, int | float) and not isinstance(v, bool) for v in values)
+    return numbers and len(set(values)) > 1
