@@ -1,4 +1,4 @@
-"""What a run would do, before it does anything: shapes, parameters, arithmetic, memory."""
+"""What a run would do, before it does anything: shapes, layout, arithmetic, memory, talk."""
 
 import math
 from typing import Any
@@ -10,22 +10,63 @@ import rich.table
 
 from jaxdl import run as runs
 from jaxdl.data import batches
-from jaxdl.train import card, progress, record
+from jaxdl.train import card, collectives, mesh, progress, record
 from jaxdl.train import program as programs
 
+# What makes each part of a device's memory smaller.
+REMEDIES = {
+    "state": "more devices on fsdp or tensor",
+    "data": "jaxdl.data.streams",
+    "work space": "rematerialisation, microbatches, a smaller batch on each device",
+}
+ON_CPU = (
+    "Compiled for CPU: bfloat16 counts as float32 in work space and collectives; GPU and TPU make "
+    "a reduce-scatter, half the bytes, of an all-reduce whose result is cut."
+)
 
-def show(run: runs.Run, launched: record.Launched) -> None:
-    """Compile one step and print what it costs; nothing is trained and nothing is written."""
+
+def show(run: runs.Run, launched: record.Launched, hbm: float | None = None) -> None:
+    """Compile one step and print what it costs; nothing is trained and nothing is written.
+
+    hbm: bytes of memory on a device; then it says whether the step fits, and what would not.
+    """
     feed = batches.opened(run.train, launched.seed)
     try:
         program = programs.Program(run, launched.seed, feed.first())
+        compiled = program.compiled_step()
         console = rich.console.Console(highlight=False)
         console.print(f"[bold]{launched.experiment}[/bold], a dry run: nothing is written")
         console.print(_batch(program))
         console.print(_parameters(program))
-        console.print(_cost(run, program))
+        console.print(_cost(run, program, compiled))
+        if program.mesh is not None:
+            console.print(_collectives(program, compiled))
+        console.print(_memory(program, compiled, hbm))
+        if program.mesh is not None and jax.default_backend() == "cpu":
+            console.print(ON_CPU, style="dim")
     finally:
         feed.close()
+
+
+def memory(program: programs.Program, compiled: Any) -> dict[str, float]:
+    """Bytes on each device while a step runs: of the state, the data and the work space."""
+    state = sum(mesh.bytes_on_device(leaf) for leaf in jax.tree.leaves(program.shape))
+    analysis = compiled.memory_analysis()
+    if analysis is None:
+        return {"state": state}
+    data = max(0, analysis.argument_size_in_bytes - state)
+    return {"state": state, "data": data, "work space": analysis.temp_size_in_bytes}
+
+
+def verdict(parts: dict[str, float], hbm: float) -> str:
+    """Whether the parts fit a device's memory, and the first that does not."""
+    used = 0.0
+    for part, count in parts.items():
+        used += count
+        if used > hbm:
+            much = size(used - hbm)
+            return f"no: the {part} is {much} too much. Less of it: {REMEDIES[part]}"
+    return f"yes: {size(hbm - used)} to spare"
 
 
 def _batch(program: programs.Program) -> rich.table.Table:
@@ -39,17 +80,28 @@ def _batch(program: programs.Program) -> rich.table.Table:
 
 
 def _parameters(program: programs.Program) -> rich.table.Table:
-    table = _table("Parameters", ("path", "shape", "dtype", "numbers"))
-    table.columns[-1].justify = "right"
+    """Each parameter; on a mesh also the axis that each of its dimensions is cut over."""
+    laid_out = program.mesh is not None
+    more = ("layout", "bytes each") if laid_out else ()
+    table = _table("Parameters", ("path", "shape", "dtype", "numbers", *more))
+    table.columns[0].no_wrap = True
+    for column in (3, 5) if laid_out else (3,):
+        table.columns[column].justify = "right"
+    total = 0
     for path, leaf in card.parameters(program.shape.state):
-        table.add_row(path, str(list(leaf.shape)), str(leaf.dtype), f"{math.prod(leaf.shape):,}")
+        row = [path, str(list(leaf.shape)), str(leaf.dtype), f"{math.prod(leaf.shape):,}"]
+        if laid_out:
+            share = mesh.bytes_on_device(leaf)
+            total += share
+            row += [mesh.described(leaf), f"{share:,}"]
+        table.add_row(*row)
     table.add_section()
-    table.add_row("all", "", "", f"{card.parameter_count(program.shape.state):,}")
+    all_of_it = ["all", "", "", f"{card.parameter_count(program.shape.state):,}"]
+    table.add_row(*all_of_it, *(["", f"{total:,}"] if laid_out else []))
     return table
 
 
-def _cost(run: runs.Run, program: programs.Program) -> rich.table.Table:
-    compiled = program.compiled_step()
+def _cost(run: runs.Run, program: programs.Program, compiled: Any) -> rich.table.Table:
     table = _table("The run", ("what", "how much"))
     table.add_row("steps", f"{run.steps:,}")
     if run.train is not None and run.train.size is not None:
@@ -62,19 +114,45 @@ def _cost(run: runs.Run, program: programs.Program) -> rich.table.Table:
     table.add_row("dispatch", "single steps" if chunk == 1 else f"{strategy} chunks of {chunk}")
     table.add_row("arithmetic of a step", f"{progress.number(program.cost.flops)} FLOP")
     analysis: dict[str, Any] = compiled.cost_analysis() or {}
+    if program.mesh is not None:
+        axes = ", ".join(f"{axis}={count}" for axis, count in program.mesh.shape.items())
+        table.add_row("mesh", f"{axes}: {program.mesh.size} devices")
+        # XLA counts what is done on several devices again, but a loop's body once.
+        flops = max(analysis.get("flops", 0), program.cost.flops / program.mesh.size)
+        table.add_row("of it on a device", f"{progress.number(flops)} FLOP")
     if "bytes accessed" in analysis:
         table.add_row("bytes a step moves", size(analysis["bytes accessed"]))
-    memory = compiled.memory_analysis()
-    if memory is not None:
-        table.add_row("state and data on the device", size(memory.argument_size_in_bytes))
-        table.add_row("work space of a step", size(memory.temp_size_in_bytes))
+    return table
+
+
+def _collectives(program: programs.Program, compiled: Any) -> rich.table.Table:
+    table = _table("What devices say to one another", ("kind", "in a step", "bytes each sends"))
+    for column in table.columns[1:]:
+        column.justify = "right"
+    assert program.mesh is not None
+    for kind, traffic in collectives.of(compiled, program.mesh.size).items():
+        table.add_row(kind, f"{traffic.count:,}", size(traffic.sent))
+    if table.row_count == 0:
+        table.add_row("nothing", "", "")
+    return table
+
+
+def _memory(program: programs.Program, compiled: Any, hbm: float | None) -> rich.table.Table:
+    table = _table("Memory of a device", ("what", "bytes"))
+    parts = memory(program, compiled)
+    for part, count in parts.items():
+        table.add_row(part, size(count))
+    table.add_section()
+    table.add_row("all", size(sum(parts.values())))
+    if hbm is not None:
+        table.add_row(f"fits {size(hbm)}", verdict(parts, hbm))
     return table
 
 
 def size(count: float) -> str:
     """Bytes in the unit a person would choose."""
-    power = min(3, max(0, int(math.log(max(count, 1), 1024))))
-    return f"{count / 1024**power:.4g} {('B', 'KiB', 'MiB', 'GiB')[power]}"
+    power = min(4, max(0, int(math.log(max(count, 1), 1024))))
+    return f"{count / 1024**power:.4g} {('B', 'KiB', 'MiB', 'GiB', 'TiB')[power]}"
 
 
 def _table(title: str, columns: tuple[str, ...]) -> rich.table.Table:

@@ -20,12 +20,12 @@ import numpy as np
 from jaxdl import errors
 from jaxdl import run as runs
 from jaxdl.nn import layout
+from jaxdl.train import simulate
 
 Rules = Sequence[tuple[str, tuple[str | None, ...]]]
 # Numbers below which a leaf without a rule stays whole: a gather of 2 KiB is all latency. The norms
 # and biases of a GPT of width 128 that stay whole are 0.6 % of it, of wider ones less.
 SMALL = 2**9
-ALL_DEVICES = "JAXDL_ALL_DEVICES"  # in the environment: simulated CPU devices are used unasked
 
 
 def of(run: runs.Run) -> jax.sharding.Mesh | None:
@@ -68,7 +68,7 @@ def make(sizes: Mapping[str, int] | None, devices: Any = None) -> jax.sharding.M
 
 def _all_by_default(devices: Sequence[Any]) -> bool:
     real = devices[0].platform != "cpu"
-    return real or jax.process_count() > 1 or ALL_DEVICES in os.environ
+    return real or jax.process_count() > 1 or simulate.ALL_DEVICES in os.environ
 
 
 def _checked(sizes: Mapping[str, int]) -> dict[str, int]:
@@ -173,6 +173,20 @@ def _by_rule(path: str, shape: Sequence[int], mesh: Any, axes: Sequence[str | No
             )
         kept.append(axis if shards > 1 and size > 1 else None)
     return kept
+
+
+def bytes_on_device(leaf: Any) -> int:
+    """What an array, or the shape of one, takes on each device."""
+    sharding = getattr(leaf, "sharding", None)
+    shape = leaf.shape if sharding is None else sharding.shard_shape(leaf.shape)
+    return math.prod(shape) * leaf.dtype.itemsize
+
+
+def described(leaf: Any) -> str:
+    """The axis of each dimension of an array or its shape, "fsdp, whole", or "replicated"."""
+    spec = leaf.sharding.spec
+    whole = ["whole"] * (leaf.ndim - len(spec))
+    return ", ".join([axis or "whole" for axis in spec] + whole) if any(spec) else "replicated"
 
 
 class Placed:
