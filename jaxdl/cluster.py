@@ -28,12 +28,12 @@ from typing import IO, Any, NamedTuple
 
 from jaxdl import errors, places
 
-CONNECT_SECONDS = 60  # until all processes must have met; started together, they do in a few
-CONNECT_SECONDS_PODS = 300  # pods are scheduled one by one
+CONNECT_SECONDS = 60.0  # until all processes must have met; started together, they do in a few
+CONNECT_SECONDS_PODS = 300.0  # pods are scheduled one by one
 HEARTBEAT_SECONDS = 30  # without a sign of life, until a process counts as dead
-LEAVE_SECONDS = 45  # to wait for the others at the end
-FAIL_SECONDS = 3  # to wait for the others after an error that may be theirs, too
-STOP_SECONDS = 5  # that local processes have to end once one of them has died
+LEAVE_SECONDS = 45.0  # to wait for the others at the end
+FAIL_SECONDS = 3.0  # to wait for the others after an error that may be theirs, too
+STOP_SECONDS = 5.0  # that local processes have to end once one of them has died
 
 MOST_PROCESSES = 64  # on one machine; each takes some 300 MB before it begins
 STOPPED = 75  # exit code of a run that was stopped and saved (train/stop.py)
@@ -85,9 +85,9 @@ def initialize() -> None:
     try:
         jax.distributed.initialize(
             **arguments,
-            initialization_timeout=2 * patience,
+            initialization_timeout=int(2 * patience),
             heartbeat_timeout_seconds=HEARTBEAT_SECONDS,
-            shutdown_timeout_seconds=LEAVE_SECONDS,
+            shutdown_timeout_seconds=int(LEAVE_SECONDS),
         )
     except Exception as error:
         if pods and "should be defined" in str(error):
@@ -190,7 +190,7 @@ def broadcast(text: str) -> str:
     if joined.process_id == 0:
         joined.client.key_value_set(name, text)
         return text
-    return joined.client.blocking_key_value_get(name, 1000 * CONNECT_SECONDS_PODS)
+    return joined.client.blocking_key_value_get(name, int(1000 * CONNECT_SECONDS_PODS))
 
 
 # --- how they end
@@ -224,7 +224,7 @@ def leave(code: int) -> int:
     _left = True
     seconds = LEAVE_SECONDS if code in (0, STOPPED) else FAIL_SECONDS
     try:
-        joined.client.wait_at_barrier("jaxdl/leave", 1000 * seconds)
+        joined.client.wait_at_barrier("jaxdl/leave", int(1000 * seconds))
     except RuntimeError:
         sys.stdout.flush()
         sys.stderr.flush()
@@ -263,7 +263,7 @@ def spawn(argv: Sequence[str], count: int, command: Sequence[str] = ("-m", "jaxd
         if first is None:
             return 0
         code = children[first].process.returncode
-        _end(children, FAIL_SECONDS + STOP_SECONDS if code in ENDINGS else 0)
+        _end(children, FAIL_SECONDS + STOP_SECONDS if code in ENDINGS else 0.0)
         codes = [child.process.returncode for child in children]
         if code == STOPPED:  # all of them should have been
             first = next((i for i, other in enumerate(codes) if other != STOPPED), first)
@@ -375,7 +375,7 @@ def _first_to_fail(children: Sequence[_Child]) -> int | None:
         time.sleep(0.05)
 
 
-def _end(children: Sequence[_Child], patience: float = 0) -> None:
+def _end(children: Sequence[_Child], patience: float = 0.0) -> None:
     """End those that still run: after patience, and then a little grace."""
     for seconds, number in ((patience, signal.SIGTERM), (STOP_SECONDS, signal.SIGKILL)):
         until = time.monotonic() + seconds

@@ -204,7 +204,8 @@ def _refused() -> Iterator[None]:
         yield
     except (FailedJobError, FailedSubmissionError, OSError) as error:
         said = [line for line in str(error).splitlines() if "error:" in line] or [str(error)]
-        raise errors.InputError(f"SLURM must accept the job, got: {said[-1].strip()}") from error
+        reason = said[-1].strip().removeprefix("sbatch: error: ")
+        raise errors.InputError(f"SLURM must accept the job, got: {reason}") from error
 
 
 # --- settings
