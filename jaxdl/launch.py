@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import rich.console
 import rich.text
 
-from jaxdl import errors, experiment, hyperparameters, manual
+from jaxdl import cluster, errors, experiment, hyperparameters, manual
 from jaxdl import options as opt
 from jaxdl.train import stop
 
@@ -40,14 +40,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # a terminal of ASCII alone shows "?" for "·"
     try:
-        return _command(argv)
-    except errors.UserError as error:
-        console = rich.console.Console(stderr=True, highlight=False, soft_wrap=True)
-        console.print(rich.text.Text.assemble(("error: ", "bold red"), str(error)))
-        return error.exit_code
+        return cluster.leave(_command(argv))
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return INTERRUPTED
+    except Exception as fault:
+        error = cluster.explained(fault)
+        if not isinstance(error, errors.UserError):
+            raise
+        console = rich.console.Console(stderr=True, highlight=False, soft_wrap=True)
+        console.print(rich.text.Text.assemble(("error: ", "bold red"), str(error)))
+        return cluster.leave(error.exit_code)
 
 
 def launch(
@@ -150,8 +153,6 @@ def _elsewhere(argv: Sequence[str], options: opt.Options) -> int | None:
 
         return submit.slurm(opt.without(argv, "slurm"), options.slurm)
     if options.processes is not None:
-        from jaxdl import cluster
-
         return cluster.spawn(opt.without(argv, "processes"), options.processes)
     if options.devices is not None:
         from jaxdl.train import simulate
@@ -199,7 +200,7 @@ def _arranged(
     arguments = hyperparameters.assemble(launching.function, values)
     plain = hyperparameters.plain(arguments)
     launched = record.Launched(launching.name, launching.path, plain, seed, command)
-    name = options.name or _new_name()
+    name = options.name or cluster.broadcast(_new_name())
     return _Arranged(launching, values, launched, folder or options.logdir / launching.name / name)
 
 
@@ -269,6 +270,7 @@ def _set_up() -> None:
     """Join the other processes, if any; compiled programs outlive the process, unless the user has
     arranged that already.
     """
+    cluster.initialize()
     import jax
 
     if getattr(jax.config, "jax_compilation_cache_dir", None) is not None:

@@ -212,19 +212,18 @@ class Program:
 
     def _who(self) -> Who:
         """Who the runs are: of one, a key and numbers; of members together, a column of each."""
-        family = self.family
-        if self.members is None:
-            # Numbers of weak type, as Python's are: bfloat16 times a learning rate stays bfloat16.
-            values = {name: jnp.asarray(value) for name, value in family.values[0].items()}
-            who = Who(jax.random.key(family.seeds[0]), values)
-        else:
-            keys = jnp.stack([jax.random.key(seed) for seed in family.seeds])
-            names = family.values[0]
-            who = Who(keys, {name: _column([v[name] for v in family.values]) for name in names})
         if self.mesh is None:
-            return who
-        everywhere = meshes.replicated(self.mesh)
-        return jax.tree.map(lambda x: jax.device_put(x, everywhere), who)
+            return self._named()
+        return jax.jit(self._named, out_shardings=meshes.replicated(self.mesh))()
+
+    def _named(self) -> Who:
+        seeds, values = self.family.seeds, self.family.values
+        # Numbers of weak type, as Python's are: bfloat16 times a learning rate stays bfloat16.
+        if self.members is None:
+            numbers = {name: jnp.asarray(value) for name, value in values[0].items()}
+            return Who(jax.random.key(seeds[0]), numbers)
+        columns = {name: jnp.stack([jnp.asarray(v[name]) for v in values]) for name in values[0]}
+        return Who(jnp.stack([jax.random.key(seed) for seed in seeds]), columns)
 
     def _one(self, tree: Any, axes: Any) -> Any:
         """The shapes of one member's part of a tree."""
@@ -351,11 +350,6 @@ def _unmoved(data: Any) -> Any:
 
 def _select(run: runs.Run, data: batches.Data, i: Any) -> learner.Batch:
     return None if run.train is None else layout.spread(run.train.select(data, i))
-
-
-def _column(numbers: Sequence[Any]) -> jax.Array:
-    """One number a member, of weak type as Python's numbers are."""
-    return jnp.stack([jnp.asarray(number) for number in numbers])
 
 
 def _part(tree: Any, axes: Any, member: int = 0) -> Any:
