@@ -29,6 +29,8 @@ PACKAGES = (
 EXTRAS = {
     "cuda": ("NVIDIA GPUs", ("jax_cuda13_plugin", "jax_cuda12_plugin")),
     "tpu": ("Cloud TPUs", ("libtpu",)),
+    "search": ("Optuna, to search hyperparameters", ("optuna",)),
+    "slurm": ("submitit, for SLURM and jobs side by side", ("submitit",)),
     "parity": ("PyTorch, to compare with", ("torch",)),
     "test": ("the tests", ("pytest", "beartype")),
 }

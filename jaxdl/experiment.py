@@ -21,7 +21,8 @@ from jaxdl import errors
 
 FUNCTION = "experiment"
 # Module -> the extra of this package that brings it.
-EXTRAS = {"torch": "parity", "pytest": "test", "beartype": "test"}
+EXTRAS = {"torch": "parity", "pytest": "test", "beartype": "test", "optuna": "search"}
+EXTRAS |= {"cmaes": "search", "submitit": "slurm"}
 
 _LIGHT = frozenset(  # what a signature may need without making `--help` slow
     (

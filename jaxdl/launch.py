@@ -255,7 +255,7 @@ def _sweep(arranged: _Arranged, options: opt.Options, asked: "campaign.Asked") -
     made = execute.Experiment(function, arranged.values, arranged.launched, options.mesh)
     space = campaign.asked_space(asked, function)
     outcome = campaign.run_all(
-        campaign.Campaign(made, space, asked, arranged.folder, elsewhere=elsewhere)
+        campaign.Campaign(made, space, asked, arranged.folder, False, elsewhere, options.ensemble)
     )
     return stop.EXIT_CODE if outcome.status == "stopped" else 0
 

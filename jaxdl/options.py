@@ -148,6 +148,13 @@ def _check_company(options: Options) -> None:
         raise errors.InputError(f"{chosen[0]} must come without {chosen[1]}.")
     if options.processes and options.slurm:
         raise errors.InputError("--processes must come without --slurm, which starts its own.")
+    if options.processes and options.sweeps:
+        raise errors.InputError(
+            "--processes must come without a sweep; --jobs N runs its groups side by side."
+        )
+    for name in ("ensemble", "jobs"):
+        if getattr(options, name) and not (options.sweeps or options.resume):
+            raise errors.InputError(f"--{name} must come with a sweep: --sweep or --seeds.")
     if options.search and not options.samples:
         raise errors.InputError("--search must come with --samples N, how many settings to try.")
 

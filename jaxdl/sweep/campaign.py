@@ -10,11 +10,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
+import rich.box
 import rich.console
+import rich.table
 
 from jaxdl import errors, hyperparameters, run, submit, values
 from jaxdl import experiment as files
-from jaxdl.sweep import execute, plan, race, reading, report, search, space
+from jaxdl.sweep import ensemble, execute, plan, race, reading, report, search, space
 from jaxdl.train import event_file, lock, record, stop
 
 BATCH = 16  # settings that a search proposes at a time, so that they can run together
@@ -63,6 +65,7 @@ class Campaign(NamedTuple):
     folder: pathlib.Path
     quiet: bool = False
     elsewhere: Elsewhere | None = None
+    ensemble: bool = False
 
     @property
     def seeds(self) -> list[int]:
@@ -89,11 +92,14 @@ def run_all(campaign: Campaign) -> Outcome:
         )
         console = rich.console.Console(quiet=campaign.quiet, highlight=False)
         with lock.Lock(campaign.folder):
-            finished, members = _rounds(campaign, first, stopping, console)
-            rows = [_row(member) for member in members]
+            finished, parts = _rounds(campaign, first, stopping, console)
+            rows = [_row(member) for part in parts for member in part.members]
             status = "completed" if finished else "stopped"
             _report(campaign, first, rows, console)
-            record.write(campaign.folder, kept | {"result": {"status": status, "runs": len(rows)}})
+            result = {"status": status, "runs": len(rows)}
+            if finished and campaign.ensemble:
+                result["ensembles"] = _ensembles(campaign, parts, console)
+            record.write(campaign.folder, kept | {"result": result})
     if not finished:
         console.print(f"stopped: go on with python -m jaxdl.launch --resume {campaign.folder}")
     return Outcome(status, rows)
@@ -101,22 +107,22 @@ def run_all(campaign: Campaign) -> Outcome:
 
 def _rounds(
     campaign: Campaign, first: run.Run, stopping: stop.Catcher, console: rich.console.Console
-) -> tuple[bool, list[execute.Member]]:
-    """All members, and whether all have been run."""
-    members: list[execute.Member] = []
+) -> tuple[bool, list["_Part"]]:
+    """Whether all have been run, and the groups."""
+    done: list[_Part] = []
     for number, (settings, tell) in enumerate(_proposed(campaign, first)):
         groups = plan.groups(campaign.experiment.make, settings)
         console.print(_headline(campaign, settings, groups), style="bold")
         parts = [_Part(campaign, group, f"{number}.{i}") for i, group in enumerate(groups)]
-        members += [member for part in parts for member in part.members]
+        done += parts
         if campaign.elsewhere is not None:
             finished = _side_by_side(campaign.elsewhere, parts, console)
         else:
             finished = all(stopping.requested is None and part.run(console) for part in parts)
         if not finished:
-            return False, members
-        tell(members)
-    return True, members
+            return False, done
+        tell([member for part in parts for member in part.members])
+    return True, done
 
 
 class _Part:
@@ -248,6 +254,28 @@ def _proposed(campaign: Campaign, first: run.Run) -> Iterator[tuple[list[space.S
             searching.tell(settings, [_score(members, setting) for setting in settings])
 
         yield settings, tell
+
+
+def _ensembles(
+    campaign: Campaign, parts: Sequence[_Part], console: rich.console.Console
+) -> dict[str, Any]:
+    """Each group's best states as one model, on each test."""
+    found: dict[str, Any] = {}
+    table = rich.table.Table(box=rich.box.SIMPLE, title="ensembles", title_justify="left")
+    for name in ("members", "test", "loss", "accuracy", "disagreement"):
+        table.add_column(name, justify="right")
+    for part in parts:
+        folders = [m.folder for m in part.members if _row(m).status in report.FINISHED]
+        if not folders:
+            continue
+        made = campaign.experiment.make(part.group.settings[0])
+        stacked = ensemble.load(made, folders)
+        for name, test in made.tests.items():
+            judged = ensemble.judge(made, stacked, test)
+            found[f"{part.folder.name}/{name}"] = judged._asdict()
+            table.add_row(str(judged.members), name, *ensemble.cells(judged))
+    console.print(table)
+    return found
 
 
 def _score(members: Sequence[execute.Member], setting: space.Setting) -> float | None:

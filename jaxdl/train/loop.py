@@ -10,6 +10,7 @@ members, and each member keeps books of its own (jaxdl/train/books.py).
 
 import contextlib
 import json
+import os
 import pathlib
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
@@ -75,6 +76,7 @@ def train(
         feed = batches.opened(run.train, launched.seed)
         stack.callback(feed.close)
         program = program or programs.Program(run, launched.seed, feed.first())
+        feed.onto(program.mesh)
         kept = _claimed(folder, launched, program)
         if cluster.leader():
             stack.enter_context(lock.Lock(folder))
@@ -91,8 +93,8 @@ def train(
         traced = stack.enter_context(profiler.Trace(folder, profile))
         with terminal:
             training.open(traced)
-            training.loop(stopping)
-        return training.finish(stopping.requested)[0]
+            signal = training.loop(stopping)
+        return training.finish(signal)[0]
 
 
 def train_together(
@@ -114,7 +116,8 @@ def train_together(
         saved = stack.enter_context(checkpoint.Checkpoints(folder / "checkpoints", keep))
         books = []
         for i, entry in enumerate(entries):
-            place = {"group": str(folder.resolve()), "index": i}
+            group = os.path.relpath(folder, entry.folder)
+            place = {"group": group, "members": program.members, "index": i}
             kept = _claimed(entry.folder, entry.launched, program, place)
             books.append(bookkeeping.Books(*entry, kept, cluster.leader()))
             stack.callback(books[-1].close)
@@ -122,8 +125,8 @@ def train_together(
         training.restore()
         with profiler.Trace(folder, None) as traced:
             training.open(traced)
-            training.loop(stopping)
-        return training.finish(stopping.requested)
+            signal = training.loop(stopping)
+        return training.finish(signal)
 
 
 def _claimed(
@@ -260,11 +263,15 @@ class _Training:
 
     # --- the loop
 
-    def loop(self, stopping: stop.Catcher) -> None:
-        """Chunk after chunk, event after event, to the end or to a signal."""
+    def loop(self, stopping: stop.Catcher) -> str | None:
+        """Chunk after chunk, event after event, to the end or to a signal; returns its name."""
+        signal = None
         try:
             with agreement.Agreement() as agreed:
-                while not self.done and agreed.agreed(stopping.requested) is None:
+                while not self.done:
+                    signal = agreed.agreed(stopping.requested)
+                    if signal is not None:
+                        break
                     self._advance()
                     self._events()
             if self.saved_step != self.step:
@@ -276,6 +283,7 @@ class _Training:
             for one in self.books:
                 one.end("failed", self.step, self._seconds(), str(error))
             raise
+        return signal
 
     def _advance(self) -> None:
         """Run the chunk that ends at the next event or at a multiple of its length."""
