@@ -44,6 +44,7 @@ def experiment(
         tests={"test": batches.once(test, 1000, transform=pixels.scale)},
         steps=steps,
         expect=AtLeast("test/accuracy", 0.91),  # table 6 has 0.9125
+        rules=resnet.RULES,
     )
 
 

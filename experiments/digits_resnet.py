@@ -36,4 +36,5 @@ def experiment(
         tests={"test": batches.once(test, 256)},
         steps=steps,
         expect=AtLeast("test/accuracy", 0.975),
+        rules=resnet.RULES,
     )

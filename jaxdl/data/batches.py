@@ -16,6 +16,7 @@ import numpy as np
 
 from jaxdl import errors
 from jaxdl.data import checks, permutation
+from jaxdl.nn import layout
 
 Data = Any  # what a compiled chunk is given to pick its batches from
 Select = Callable[[Data, Any], Any]  # (data, i) -> the batch of the chunk's i-th step
@@ -27,6 +28,10 @@ class Feed(Protocol):
 
     def first(self) -> Data:
         """The data of a chunk of the very first step, without moving the feed."""
+        ...
+
+    def onto(self, mesh: jax.sharding.Mesh | None) -> None:
+        """Hand the data over where the mesh needs it, and read no other; before the first take."""
         ...
 
     def take(self, step: int, count: int) -> Data:
@@ -155,6 +160,8 @@ class Shuffled:
         arrays, words, (epoch, offset, step) = data
         start = jnp.uint32(offset) + jnp.uint32(i) * jnp.uint32(self.batch_size)
         indices = permutation.draw(words, epoch, start, self.batch_size, self.size)
+        # On a mesh each device draws them all: its loop would else ask the others at every turn.
+        indices = layout.constrain(indices)
         batch = self.pick(arrays, indices)
         if self.augment is not None:
             key = jax.random.wrap_key_data(words, impl="threefry2x32")
@@ -179,6 +186,9 @@ class Nothing:
     def first(self) -> None:
         """No data."""
 
+    def onto(self, mesh: jax.sharding.Mesh | None) -> None:
+        """No data."""
+
     def take(self, step: int, count: int) -> None:
         """No data."""
 
@@ -199,6 +209,9 @@ class _ShuffledFeed:
 
     def first(self) -> Data:
         return self.take(0, 1)
+
+    def onto(self, mesh: jax.sharding.Mesh | None) -> None:
+        pass  # every device has all examples
 
     def take(self, step: int, count: int) -> Data:
         # Python's integers do not overflow; 32-bit ones on the device would.

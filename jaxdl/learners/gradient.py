@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import optax
 
 from jaxdl import errors, learner, metrics
+from jaxdl.nn import layout
 
 Loss = Callable[[Any, Any], learner.Metrics]  # (outputs, batch) -> metrics with a Mean "loss"
 Scalar = float | int | jax.Array  # traced in a sweep
@@ -158,6 +159,8 @@ def _accumulated(
         ), None
 
     pieces = jax.tree.map(lambda x: x.reshape(parts, size // parts, *x.shape[1:]), batch)
+    # On a mesh every device takes its share of each part; else some would hold whole parts.
+    pieces = jax.tree.map(lambda x: layout.constrain(x, None, "batch"), pieces)
     piece = jax.tree.map(lambda x: x[0], pieces)
     shapes = jax.eval_shape(gradient, state.params, state.statistics, piece, key)
     zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), (shapes[0], shapes[1][1]))

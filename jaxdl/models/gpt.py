@@ -13,17 +13,6 @@ from jaxtyping import Array, Float, Int
 from jaxdl import errors
 from jaxdl.nn import attention, dense, dropout, layer_norm, layout, limits, sampling, transformer
 
-# Where parameters lie on a mesh: (pattern, axis of each dimension). Products that widen are cut by
-# columns over `tensor`, those that narrow by rows (Shoeybi et al. 2019, section 3), the other
-# dimension over `fsdp`; the vocabulary over `tensor`.
-RULES = (
-    (r"tokens/embedding$", ("tensor", "fsdp")),
-    (r"positions/embedding$", (None, "fsdp")),
-    (r"(query|key|value|up)/kernel$", ("fsdp", "tensor")),
-    (r"(attention/output|down)/kernel$", ("tensor", "fsdp")),
-    (r"output/kernel$", ("fsdp", "tensor")),
-)
-
 
 class Cache(NamedTuple):
     """What a model remembers of the tokens it has read: keys and values per block, and how many."""
@@ -159,20 +148,20 @@ gpt2_medium = functools.partial(GPT, width=1024, depth=24, heads=16)  # 354,823,
 gpt2_large = functools.partial(GPT, width=1280, depth=36, heads=20)  # 774,030,080
 gpt2_xl = functools.partial(GPT, width=1600, depth=48, heads=25)  # 1,557,611,200
 
-# Rules of where parameters lie, for meshes; nothing reads them yet. The first pattern found in a
-# path gives one mesh axis, or None, per dimension. Columns of what goes into heads and hidden units
-# and rows of what comes out of them share the axis "tensor", so that each block needs two sums over
-# it (Shoeybi et al. 2019).
+# Where parameters lie on a mesh: (pattern of the path, an axis or None for each dimension), for
+# Run.rules. Columns of what goes into heads and hidden units and rows of what comes out of them
+# share the axis `tensor`, so that each block needs two sums over it (Shoeybi et al. 2019, section
+# 3), and so do the vocabulary's rows; the other dimension goes over `fsdp`.
 RULES = (
-    (r"attention/(query|key|value)/kernel", ("fsdp", "tensor")),
-    (r"attention/(query|key|value)/bias", ("tensor",)),
-    (r"attention/output/kernel", ("tensor", "fsdp")),
-    (r"mlp/up/kernel", ("fsdp", "tensor")),
-    (r"mlp/up/bias", ("tensor",)),
-    (r"mlp/down/kernel", ("tensor", "fsdp")),
-    (r"tokens/embedding", ("tensor", "fsdp")),
-    (r"positions/embedding", (None, "fsdp")),
-    (r"output/kernel", ("fsdp", "tensor")),
+    (r"attention/(query|key|value)/kernel$", ("fsdp", "tensor")),
+    (r"attention/(query|key|value)/bias$", ("tensor",)),
+    (r"attention/output/kernel$", ("tensor", "fsdp")),
+    (r"mlp/up/kernel$", ("fsdp", "tensor")),
+    (r"mlp/up/bias$", ("tensor",)),
+    (r"mlp/down/kernel$", ("tensor", "fsdp")),
+    (r"tokens/embedding$", ("tensor", "fsdp")),
+    (r"positions/embedding$", (None, "fsdp")),
+    (r"output/kernel$", ("fsdp", "tensor")),
 )
 
 

@@ -16,8 +16,8 @@ from jaxtyping import Array, Float
 
 from jaxdl.nn import convolution, limits, normalization, pooling
 
-# Rules of where parameters lie, for meshes; nothing reads them yet. The first pattern found in a
-# path gives one mesh axis, or None, per dimension.
+# Where parameters lie on a mesh: (pattern of the path, an axis or None for each dimension), for
+# Run.rules. Kernels are cut by what they put out; the norms, small, are whole on every device.
 RULES = (
     (r"conv\w*/kernel$", (None, None, None, "fsdp")),
     (r"output/kernel$", ("fsdp", "tensor")),

@@ -13,6 +13,7 @@ from jaxdl.data import batches
 from jaxdl.train import card, collectives, mesh, progress, record
 from jaxdl.train import program as programs
 
+WIDTH = 120  # of tables that go into a file
 # What makes each part of a device's memory smaller.
 REMEDIES = {
     "state": "more devices on fsdp or tensor",
@@ -35,6 +36,8 @@ def show(run: runs.Run, launched: record.Launched, hbm: float | None = None) -> 
         program = programs.Program(run, launched.seed, feed.first())
         compiled = program.compiled_step()
         console = rich.console.Console(highlight=False)
+        if not console.is_terminal:
+            console.width = WIDTH
         console.print(f"[bold]{launched.experiment}[/bold], a dry run: nothing is written")
         console.print(_batch(program))
         console.print(_parameters(program))

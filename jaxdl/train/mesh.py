@@ -3,7 +3,8 @@
 Arrays are laid out by rules, (pattern, axes): the first whose pattern is found in a leaf's path
 gives a mesh axis or None for each dimension. The paths are those of the whole state, so that an
 optimizer's moments ("optimizer/0/mu/block_0/mlp/up/kernel") lie where their parameters do. What no
-rule finds goes by its largest dimension over `fsdp`. XLA puts in the communication.
+rule finds, or only one whose axes this mesh has not, goes by its largest dimension over `fsdp`. XLA
+puts in the communication.
 """
 
 import math
@@ -37,9 +38,10 @@ def of(run: runs.Run) -> jax.sharding.Mesh | None:
     if run.train is not None and run.train.batch_size % shards:
         below = run.train.batch_size // shards * shards
         sizes = f"{below} or {below + shards}" if below else f"{shards}"
+        alone = ", or --mesh data=1 for one device" if jax.process_count() == 1 else ""
         raise errors.InputError(
             f"The batch size must be a multiple of data × fsdp, {shards} devices, "
-            f"got {run.train.batch_size}.\nTake {sizes}, or --mesh data=1 for one device."
+            f"got {run.train.batch_size}.\nTake {sizes}{alone}."
         )
     return found
 
@@ -152,7 +154,8 @@ def _axes(path: str, leaf: Any, mesh: Any, rules: Rules, fits: dict[str, bool]) 
         if re.search(pattern, path):
             # A factored moment has fewer dimensions than its parameter: the default is for it.
             fits[pattern] = fits.get(pattern, False) or len(axes) == leaf.ndim
-            if len(axes) == leaf.ndim:
+            says = not any(axes) or any(mesh.shape.get(axis, 1) > 1 for axis in axes)
+            if len(axes) == leaf.ndim and says:
                 return _by_rule(path, leaf.shape, mesh, axes)
     shards = mesh.shape.get("fsdp", 1)
     whole = [size for size in leaf.shape if size % shards == 0]
@@ -204,8 +207,8 @@ class Placed:
         return jax.tree.map(lambda x: self._put(x) if isinstance(x, jax.Array) else x, data)
 
     def _put(self, x: jax.Array) -> jax.Array:
-        if x.sharding == self.sharding:
-            return x
+        if getattr(x.sharding, "mesh", None) == self.sharding.mesh:
+            return x  # where a stream has put it
         if id(x) not in self._kept:
             self._kept[id(x)] = _everywhere(x, self.sharding)
             weakref.finalize(x, self._kept.pop, id(x), None)
