@@ -1,10 +1,10 @@
 """Checkpoints of any pytree: the last and the best, checked when read, never half there.
 
-A leaf's checksum finds what the disk spoiled: then an older checkpoint is taken, and said so. What
-does not fit is refused in a short table. A step is written as `<step>.tmp` and renamed when it is
-whole; a step that is saved again becomes `<step>.1` before the old one goes. So a kill leaves
-complete checkpoints, and `.tmp` and `.old` folders, which do not count and which the next process
-that saves here deletes. What is in a step's folder: jaxdl/train/stepfolder.py.
+Checksums find what the disk spoiled: then an older checkpoint is taken, and said so. What does not
+fit is refused in a short table. A step is written as `<step>.tmp` and renamed when it is whole; a
+step that is saved again becomes `<step>.1` before the old one goes. So a kill leaves complete
+checkpoints, and `.tmp` and `.old` folders, which do not count and which the next process that saves
+here deletes. What is in a step's folder: jaxdl/train/stepfolder.py.
 
 The processes of one run share the folder. Each writes the pieces of arrays that its devices hold
 (jaxdl/train/pieces.py), the first does the rest; a checkpoint goes on to any other mesh.

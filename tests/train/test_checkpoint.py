@@ -1,6 +1,7 @@
 """Checkpoints: the same bits, the newest and the best, and one clear line for what cannot be."""
 
 import asyncio
+import json
 
 import jax
 import jax.numpy as jnp
@@ -70,6 +71,15 @@ def test_numpy_leaves_and_meta_may_change_after_save(tmp_path):
         got = store.restore(tree, never)
     np.testing.assert_array_equal(got.tree["a"], np.arange(200_000))
     assert got.meta == {"position": [1]}
+
+
+def test_the_bytes_can_be_read_without_jaxdl(tmp_path):
+    save_all(tmp_path, [3])
+    leaves = json.loads((tmp_path / "3" / "manifest.jsonl").read_text().splitlines()[1])["leaves"]
+    for path, shape, dtype, _, [[_, file, offset, _]] in leaves:
+        got = np.fromfile(tmp_path / "3" / file, dtype, *shape, offset=offset)
+        np.testing.assert_array_equal(got, small(3)["a"] if path == "a" else small(3)["b"][0])
+    assert [path for path, *_ in leaves] == ["a", "b/0"]
 
 
 def test_keeps_the_last_and_the_best(tmp_path):
