@@ -113,7 +113,9 @@ def members(mesh: jax.sharding.Mesh) -> jax.sharding.NamedSharding:
     return jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec(axis))
 
 
-def shardings(shapes: Any, mesh: jax.sharding.Mesh, rules: Rules) -> Any:
+def shardings(
+    shapes: Any, mesh: jax.sharding.Mesh | jax.sharding.AbstractMesh, rules: Rules
+) -> Any:
     """Where each leaf of a tree of arrays or shapes lies: a tree of `NamedSharding`.
 
     Random keys and scalars are replicated. A dimension of size 1 stays whole, whatever the rule.
