@@ -95,8 +95,11 @@ def map(
     items: Sequence[Any],
     at_once: int,
     done: Callable[[int, Any], None] = lambda i, job: None,
+    stopping: Callable[[], bool] = lambda: False,
 ) -> list[Any]:
     """Run a function on every item, so many at once; the jobs, when all have ended.
+
+    stopping: once true, what runs gets SIGTERM, and no more is begun.
 
     function: importable or picklable, as are the items; `job.result()` is what it returned, or
     raises. done(i, job) is called as each ends. Local processes, or one array job on SLURM. An
@@ -111,8 +114,13 @@ def map(
             with _refused():
                 jobs = executor.map_array(function, items)
             running = dict(enumerate(jobs))
-        while running or len(jobs) < len(items):
-            while len(jobs) < len(items) and len(running) < at_once:
+        stopped = False
+        while running or (len(jobs) < len(items) and not stopped):
+            if stopping() and not stopped:
+                stopped = True
+                for job in running.values():
+                    _stop(job, array)
+            while len(jobs) < len(items) and len(running) < at_once and not stopped:
                 _share_gpus(executor, len(jobs) % at_once, at_once)
                 running[len(jobs)] = executor.submit(function, items[len(jobs)])
                 jobs.append(running[len(jobs)])
@@ -124,6 +132,14 @@ def map(
             job.cancel()
         raise
     return jobs
+
+
+def _stop(job: Any, array: bool) -> None:
+    if array:
+        job.cancel()  # SLURM sends SIGTERM first
+        return
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(int(job.job_id), signal.SIGTERM)  # submitit's parent of the job passes it on
 
 
 def _share_gpus(executor: Any, lane: int, lanes: int) -> None:

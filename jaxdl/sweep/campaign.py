@@ -3,6 +3,7 @@
 The sweep's folder has a record like a run's, so that it is resumed like one.
 """
 
+import functools
 import inspect
 import json
 import pathlib
@@ -10,11 +11,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
-import rich.box
 import rich.console
-import rich.table
 
-from jaxdl import errors, hyperparameters, run, submit, values
+from jaxdl import errors, hyperparameters, options, run, submit, values
 from jaxdl import experiment as files
 from jaxdl.sweep import ensemble, execute, plan, race, reading, report, search, space
 from jaxdl.train import event_file, lock, record, stop
@@ -86,6 +85,7 @@ def run_all(campaign: Campaign) -> Outcome:
     base = campaign.experiment.base
     hyperparameters = {**base.hyperparameters, **campaign.asked.recorded()}
     first = campaign.experiment.make({})
+    _check(campaign, first)
     with stop.Catcher() as stopping:
         kept = record.claim(
             campaign.folder, base._replace(hyperparameters=hyperparameters), {"digest": None}
@@ -105,6 +105,26 @@ def run_all(campaign: Campaign) -> Outcome:
     return Outcome(status, rows)
 
 
+def _check(campaign: Campaign, first: run.Run) -> None:
+    """What would be refused later, before there is a folder."""
+    if campaign.seeds[-1] > options.LARGEST_SEED:
+        raise errors.InputError(
+            f"--seed and --seeds must stay below {options.LARGEST_SEED + 1}, "
+            f"got {campaign.seeds[0]} and {len(campaign.seeds)} more."
+        )
+    if campaign.asked.search is None:
+        campaign.space.settings(campaign.asked.samples, campaign.experiment.base.seed)
+    elif first.monitor is None:
+        raise errors.InputError("A search must have a monitored metric; set Run.monitor.")
+    else:
+        _search(campaign, first)
+    if campaign.ensemble and first.learner.predict is None:
+        raise errors.InputError(
+            "--ensemble must have a learner with `predict`, got one without. "
+            "It may have one: see jaxdl/learner.py."
+        )
+
+
 def _rounds(
     campaign: Campaign, first: run.Run, stopping: stop.Catcher, console: rich.console.Console
 ) -> tuple[bool, list["_Part"]]:
@@ -116,9 +136,9 @@ def _rounds(
         parts = [_Part(campaign, group, f"{number}.{i}") for i, group in enumerate(groups)]
         done += parts
         if campaign.elsewhere is not None:
-            finished = _side_by_side(campaign.elsewhere, parts, console)
+            finished = _side_by_side(campaign.elsewhere, parts, console, stopping)
         else:
-            finished = all(stopping.requested is None and part.run(console) for part in parts)
+            finished = all(part.run(console, stopping) for part in parts)
         if not finished:
             return False, done
         tell([member for part in parts for member in part.members])
@@ -135,7 +155,7 @@ class _Part:
             campaign.experiment, group.settings, campaign.seeds, campaign.folder
         )
 
-    def run(self, console: rich.console.Console) -> bool:
+    def run(self, console: rich.console.Console, stopping: stop.Catcher) -> bool:
         """Run it, the way it has begun if it has; False where a signal came between."""
         return execute.run(
             self.campaign.experiment,
@@ -145,6 +165,7 @@ class _Part:
             self._decision(),
             lambda line, style="": console.print(line, style=style, soft_wrap=True),
             self.campaign.quiet,
+            stopping,
             lambda decision: _write(self.folder / DECISION, decision._asdict()),
         )
 
@@ -155,7 +176,9 @@ class _Part:
             return None  # not made yet, or half written: it is made anew
 
 
-def _side_by_side(where: Elsewhere, parts: Sequence[_Part], console: rich.console.Console) -> bool:
+def _side_by_side(
+    where: Elsewhere, parts: Sequence[_Part], console: rich.console.Console, stopping: stop.Catcher
+) -> bool:
     """Run groups in processes or jobs of their own, which read from the folder what they are."""
     todo = [part for part in parts if not all(member.status for member in part.members)]
     for part in todo:
@@ -173,7 +196,10 @@ def _side_by_side(where: Elsewhere, parts: Sequence[_Part], console: rich.consol
         [str(part.folder) for part in todo],
         where.jobs,
         lambda i, job: console.print(f"  group {todo[i].folder.name}: job {job.job_id} ended"),
+        lambda: stopping.requested is not None,
     )
+    if stopping.requested is not None:
+        return all(member.status for part in todo for member in part.members)
     return all(job.result() for job in jobs)
 
 
@@ -189,7 +215,9 @@ def run_part(folder: str) -> bool:
         setting |= hyperparameters.revived(plain, known.values(), "the experiment")
         settings.append(space.Setting(setting))
     group = plan.Group(tuple(kept["varied"]), settings)
-    return _Part(campaign, group, path.name).run(rich.console.Console(highlight=False))
+    console = rich.console.Console(highlight=False)
+    with stop.Catcher() as stopping:
+        return _Part(campaign, group, path.name).run(console, stopping)
 
 
 def revived(folder: pathlib.Path) -> Campaign:
@@ -243,11 +271,7 @@ def _proposed(campaign: Campaign, first: run.Run) -> Iterator[tuple[list[space.S
     if asked.search is None:
         yield campaign.space.settings(asked.samples, seed), lambda members: None
         return
-    if first.monitor is None:
-        raise errors.InputError("A search must have a monitored metric; set Run.monitor.")
-    assert asked.samples is not None  # checked with the options
-    highest = first.monitor.highest
-    searching = search.Search(campaign.space, asked.search, asked.samples, seed, highest)
+    searching = _search(campaign, first)
     while settings := searching.ask(BATCH):
 
         def tell(members: Sequence[execute.Member], settings: Any = settings) -> None:
@@ -256,26 +280,34 @@ def _proposed(campaign: Campaign, first: run.Run) -> Iterator[tuple[list[space.S
         yield settings, tell
 
 
+def _search(campaign: Campaign, first: run.Run) -> search.Search:
+    asked = campaign.asked
+    assert asked.search and asked.samples and first.monitor  # checked before
+    seed, highest = campaign.experiment.base.seed, first.monitor.highest
+    return search.Search(campaign.space, asked.search, asked.samples, seed, highest)
+
+
 def _ensembles(
     campaign: Campaign, parts: Sequence[_Part], console: rich.console.Console
 ) -> dict[str, Any]:
-    """Each group's best states as one model, on each test."""
-    found: dict[str, Any] = {}
-    table = rich.table.Table(box=rich.box.SIMPLE, title="ensembles", title_justify="left")
-    for name in ("members", "test", "loss", "accuracy", "disagreement"):
-        table.add_column(name, justify="right")
+    """The best states of runs of one shape as one model, on each test."""
+    alike: dict[Any, list[_Part]] = {}  # a search has parts of one shape in several rounds
     for part in parts:
-        folders = [m.folder for m in part.members if _row(m).status in report.FINISHED]
-        if not folders:
+        alike.setdefault((part.group.label, part.group.varied), []).append(part)
+    judged: dict[tuple[str, str], ensemble.Judged] = {}
+    for (label, varied), some in alike.items():
+        sound = [m for part in some for m in part.members if m.status in report.FINISHED]
+        if not sound:
             continue
-        made = campaign.experiment.make(part.group.settings[0])
-        stacked = ensemble.load(made, folders)
-        for name, test in made.tests.items():
-            judged = ensemble.judge(made, stacked, test)
-            found[f"{part.folder.name}/{name}"] = judged._asdict()
-            table.add_row(str(judged.members), name, *ensemble.cells(judged))
-    console.print(table)
-    return found
+        make = functools.partial(some[0].group.made, campaign.experiment.make)
+        numbers = [{name: member.setting[name] for name in varied} for member in sound]
+        made = make(numbers[0])
+        stacked = ensemble.load(made, [member.folder for member in sound])
+        for test in made.tests:
+            judged[label or "all", test] = ensemble.judge(make, numbers, stacked, test)
+    if judged:
+        console.print(ensemble.table(judged))
+    return {f"{label}/{test}": found._asdict() for (label, test), found in judged.items()}
 
 
 def _score(members: Sequence[execute.Member], setting: space.Setting) -> float | None:

@@ -3,13 +3,17 @@
 Only runs of one shape go into one ensemble, the best state of each.
 """
 
+import math
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import rich.box
+import rich.table
+import rich.text
 
 from jaxdl import errors
 from jaxdl import run as runs
@@ -39,72 +43,103 @@ def load(run: runs.Run, folders: Sequence[pathlib.Path]) -> Any:
     feed = batches.opened(run.train, 0)
     shape = program.Program(run, 0, feed.first()).shape
     feed.close()
-    loaded = [states.best(folder, shape).state for folder in folders]
+    loaded = [found.state for found in states.each_best(folders, shape)]
     return jax.tree.map(lambda *leaves: jnp.stack(leaves), *loaded)
 
 
-def judge(run: runs.Run, stacked: Any, test: batches.Pass) -> Judged:
-    """How the ensemble of these states does on a test."""
-    predict = run.learner.predict
-    if predict is None:
+def judge(
+    make: Callable[[Mapping[str, Any]], runs.Run],
+    numbers: Sequence[Mapping[str, Any]],
+    stacked: Any,
+    name: str,
+) -> Judged:
+    """How the ensemble of these states does on a test of this name.
+
+    make: the run of some numbers, which may be traced. numbers: each member's.
+    errors.InputError: no `predict`, or it or the test is of another kind than `Judged` says.
+    """
+
+    def predict(state: Any, values: Mapping[str, Any], batch: Any) -> Any:
+        return make(values).learner.predict(state, batch)  # type: ignore[misc]
+
+    run = make(numbers[0])
+    if run.learner.predict is None:
         raise errors.InputError("An ensemble must have a learner with `predict`, got one without.")
-    together = jax.jit(jax.vmap(predict, in_axes=(0, None)))
-    outputs, targets = [], []
-    for select, data in test.once():
+    columns = {n: jnp.stack([jnp.asarray(own[n]) for own in numbers]) for n in numbers[0]}
+    together = jax.jit(jax.vmap(predict, in_axes=(0, 0, None)))
+    sums, classes = np.zeros(6), True
+    for select, data in run.tests[name].once():
         batch = select(data, 0)
-        outputs.append(np.asarray(together(stacked, batch), np.float64))
-        targets.append(np.asarray(batch["target"]))
-    every, target = np.concatenate(outputs, axis=1), np.concatenate(targets)
-    if np.issubdtype(target.dtype, np.integer):
-        return _of_classes(every, target)
-    return _of_numbers(every, target)
+        if not isinstance(batch, Mapping) or "target" not in batch:
+            raise errors.InputError("An ensemble must be judged on batches with a `target`.")
+        target = np.asarray(batch["target"])
+        classes = np.issubdtype(target.dtype, np.integer)
+        outputs = np.asarray(together(stacked, columns, batch), np.float64)
+        sums += _of_classes(outputs, target) if classes else _of_numbers(outputs, target)
+    loss, accuracy, mean_loss, mean_accuracy, disagreement = (sums[1:] / sums[0]).tolist()
+    return Judged(
+        members=len(numbers),
+        loss=loss,
+        accuracy=accuracy if classes else None,
+        mean_loss=mean_loss,
+        mean_accuracy=mean_accuracy if classes else None,
+        disagreement=disagreement if classes else math.sqrt(disagreement),
+    )
 
 
-def _of_classes(logits: np.ndarray, target: np.ndarray) -> Judged:
-    classes = logits.shape[-1]
-    logits, target = logits.reshape(len(logits), -1, classes), target.reshape(-1)
+def _of_classes(logits: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """The number of examples, and the sums over them of what `Judged` holds, in its order."""
+    members, classes = len(logits), logits.shape[-1]
+    logits, target = logits.reshape(members, -1, classes), target.reshape(-1)
     logits = logits - logits.max(-1, keepdims=True)
     chances = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
     rows = np.arange(len(target))
     mean = chances.mean(0)
     chosen = chances.argmax(-1)
-    # Of all pairs of members: examples on which their classes differ.
+    # Of all pairs of members: examples on which their classes are the same.
     counts = np.stack([(chosen == k).sum(0) for k in range(classes)])
-    members = len(chances)
-    agreeing = (counts * (counts - 1)).sum(0) / max(1, members * (members - 1))
-    return Judged(
-        members=members,
-        loss=float(-np.log(np.maximum(mean[rows, target], 1e-300)).mean()),
-        accuracy=float((mean.argmax(-1) == target).mean()),
-        mean_loss=float(-np.log(np.maximum(chances[:, rows, target], 1e-300)).mean()),
-        mean_accuracy=float((chosen == target).mean()),
-        disagreement=float(1 - agreeing.mean()) if members > 1 else 0.0,
+    pairs = members * (members - 1)
+    differing = 1 - (counts * (counts - 1)).sum(0) / pairs if pairs else np.zeros(len(target))
+    return np.array(
+        [
+            len(target),
+            -np.log(np.maximum(mean[rows, target], 1e-300)).sum(),
+            (mean.argmax(-1) == target).sum(),
+            -np.log(np.maximum(chances[:, rows, target], 1e-300)).mean(0).sum(),
+            (chosen == target).mean(0).sum(),
+            differing.sum(),
+        ]
     )
 
 
-def _of_numbers(outputs: np.ndarray, target: np.ndarray) -> Judged:
+def _of_numbers(outputs: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """Likewise; without an accuracy, and the squares of disagreement."""
     target = target.reshape(outputs.shape[1:])
     mean = outputs.mean(0)
-    return Judged(
-        members=len(outputs),
-        loss=float(((mean - target) ** 2).mean()),
-        accuracy=None,
-        mean_loss=float(((outputs - target) ** 2).mean()),
-        mean_accuracy=None,
-        disagreement=float(np.sqrt(((outputs - mean) ** 2).mean())),
-    )
+    error, alone = ((mean - target) ** 2).sum(), ((outputs - target) ** 2).mean(0).sum()
+    spread = ((outputs - mean) ** 2).mean(0).sum()
+    return np.array([target.size, error, 0.0, alone, 0.0, spread])
 
 
-def cells(judged: Judged) -> tuple[str, str, str]:
-    """Loss, accuracy and disagreement in words; beside them what a member alone has on average."""
+def table(judged: Mapping[tuple[str, str], Judged]) -> rich.table.Table:
+    """A row for each group and test; in parentheses what a member has on average."""
+    several = len({group for group, _ in judged}) > 1
+    with_accuracy = any(row.accuracy is not None for row in judged.values())
+    found = rich.table.Table(box=rich.box.SIMPLE, title_justify="left", caption_justify="left")
+    found.title = "ensembles of the best states (a member alone, on average)"
+    for name in (["settings"] if several else []) + ["members", "test"]:
+        found.add_column(name, justify="left" if name == "settings" else "right")
+    for name in ["loss", *(["accuracy"] if with_accuracy else []), "disagree"]:
+        found.add_column(name, justify="right", no_wrap=True)
+    for (group, test), row in judged.items():
+        cells = [group] if several else []
+        cells += [str(row.members), test, _beside(row.loss, row.mean_loss)]
+        cells += [_beside(row.accuracy, row.mean_accuracy)] if with_accuracy else []
+        found.add_row(*map(rich.text.Text, [*cells, progress.number(row.disagreement)]))
+    return found
 
-    def beside(ours: float | None, alone: float | None) -> str:
-        if ours is None or alone is None:
-            return "-"
-        return f"{progress.number(ours)} (alone {progress.number(alone)})"
 
-    return (
-        beside(judged.loss, judged.mean_loss),
-        beside(judged.accuracy, judged.mean_accuracy),
-        progress.number(judged.disagreement),
-    )
+def _beside(ours: float | None, alone: float | None) -> str:
+    if ours is None or alone is None:
+        return "-"
+    return f"{progress.number(ours)} ({progress.number(alone)})"

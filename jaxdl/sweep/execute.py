@@ -19,7 +19,7 @@ from jaxdl import experiment as files
 from jaxdl import run as runs
 from jaxdl.data import batches
 from jaxdl.sweep import plan, race, space
-from jaxdl.train import loop, progress, record
+from jaxdl.train import loop, progress, record, stop
 from jaxdl.train import program as programs
 
 FINISHED = ("completed", "stopped early", "failed")
@@ -92,6 +92,7 @@ def run(
     decision: race.Decision | None,
     say: Say,
     quiet: bool,
+    stopping: stop.Catcher,
     decided: Callable[[race.Decision], None] = lambda decision: None,
 ) -> bool:
     """Run the members of a group that have not ended; False where a signal came between.
@@ -102,22 +103,30 @@ def run(
     if all(member.status for member in mine):
         return True
     first = experiment.make(group.settings[0])
-    make = functools.partial(_made, experiment.make, group)
+    make = functools.partial(group.made, experiment.make)
     numbers = [{name: m.setting[name] for name in group.varied} for m in mine]
     family = programs.Family(make, [m.seed for m in mine], numbers)
-    feed = batches.opened(first.train, mine[0].seed)
-    solo = programs.Program(first, mine[0].seed, feed.first(), family)
-    joined = functools.partial(_joined, first, family)
+    ways = race.Ways(
+        functools.partial(_alone, first, family), functools.partial(_joined, first, family)
+    )
     program = None
     if decision is None:
-        decision, program = race.decide(solo, feed, len(mine), joined)
+        decision, program = race.decide(first, len(mine), ways)
         decided(decision)
-    feed.close()
+    if stopping.requested is not None:
+        return False
     say(_headline(group, mine, decision))
     if not decision.together:
-        return _one_after_another(experiment, solo, mine, say)
-    program = program or joined(decision.wave)[0]
-    return _together(experiment, program, family, mine, folder, quiet)
+        program = program or ways.alone()[0]
+        return _one_after_another(experiment, program, family, mine, say, stopping)
+    program = program or ways.together(decision.wave)[0]
+    return _together(experiment, program, family, mine, folder, quiet, stopping)
+
+
+def _alone(run: runs.Run, family: programs.Family) -> tuple[programs.Program, batches.Feed]:
+    """The program of the first member, and its feed."""
+    feed = batches.opened(run.train, family.seeds[0])
+    return programs.Program(run, family.seeds[0], feed.first(), family), feed
 
 
 def _joined(
@@ -137,14 +146,8 @@ def _spread(run: runs.Run) -> runs.Run:
     return dataclasses.replace(run, mesh=run.mesh or {"member": -1})
 
 
-def _made(make: plan.Make, group: plan.Group, numbers: Mapping[str, Any]) -> runs.Run:
-    """The group's run, with other values in its program."""
-    return make({**group.settings[0], **numbers})
-
-
 def _headline(group: plan.Group, mine: Sequence[Member], decision: race.Decision) -> str:
-    fixed = {n: v for n, v in group.settings[0].items() if n not in group.varied}
-    named = ", ".join(f"{name}={values.written(value)}" for name, value in fixed.items())
+    named = group.label
     count = f"{len(mine)} run{'s' if len(mine) > 1 else ''}"
     way = "together" if decision.together else "one after another"
     if decision.together and decision.wave < len(mine):
@@ -158,14 +161,21 @@ def _headline(group: plan.Group, mine: Sequence[Member], decision: race.Decision
 
 
 def _one_after_another(
-    experiment: Experiment, solo: programs.Program, mine: Sequence[Member], say: Say
+    experiment: Experiment,
+    solo: programs.Program,
+    family: programs.Family,
+    mine: Sequence[Member],
+    say: Say,
+    stopping: stop.Catcher,
 ) -> bool:
     for i, member in enumerate(mine):
         if member.status:
             continue
+        if stopping.requested is not None:
+            return False
         run = _own(experiment, solo.run, member)
         feed = batches.opened(run.train, member.seed)
-        theirs = programs.Family(solo.family.make, [member.seed], [solo.family.values[i]])
+        theirs = programs.Family(family.make, [member.seed], [family.values[i]])
         program = solo.serving(theirs, feed.first())
         feed.close()
         try:
@@ -180,8 +190,22 @@ def _one_after_another(
 
 
 def _own(experiment: Experiment, shared: runs.Run, member: Member) -> runs.Run:
-    """The member's own run, where its summaries may depend on its values; else the group's."""
-    return experiment.make(member.setting) if shared.summaries else shared
+    """The group's run, with what the host computes, and may depend on values, as the member has it.
+
+    Examples in memory stay the group's: what becomes of them is in the program, where the values
+    are; and compiled evaluations hang on the group's tests.
+    """
+    streamed = shared.train is not None and not hasattr(shared.train, "together")
+    read = [name for name, test in shared.tests.items() if not isinstance(test, batches.InOrder)]
+    if not (shared.summaries or streamed or read):
+        return shared
+    own = experiment.make(member.setting)
+    return dataclasses.replace(
+        shared,
+        train=own.train if streamed else shared.train,
+        tests={**shared.tests, **{name: own.tests[name] for name in read}},
+        summaries=own.summaries,
+    )
 
 
 def _named(member: Member) -> str:
@@ -218,12 +242,15 @@ def _together(
     mine: Sequence[Member],
     folder: pathlib.Path,
     quiet: bool,
+    stopping: stop.Catcher,
 ) -> bool:
     size = program.members
     for number, start in enumerate(range(0, len(mine), size)):
         some = mine[start : start + size]
         if all(member.status for member in some):
             continue
+        if stopping.requested is not None:
+            return False
         theirs, feed = _wave(program.run, family, size, start)
         entries = [loop.Entry(_own(experiment, program.run, m), m.folder, m.launched) for m in some]
         batch_size = None if program.run.train is None else program.run.train.batch_size * len(some)

@@ -14,6 +14,7 @@ import jax.extend.core
 import jax.numpy as jnp
 
 from jaxdl import run as runs
+from jaxdl import values
 from jaxdl.data import batches
 
 Values = Mapping[str, Any]  # flat name -> value, of a setting
@@ -30,6 +31,16 @@ class Group(NamedTuple):
     varied: tuple[str, ...]
     settings: list[Values]
 
+    @property
+    def label(self) -> str:
+        """What all of them have, as "width=64"; empty where that is nothing."""
+        fixed = {n: v for n, v in self.settings[0].items() if n not in self.varied}
+        return ", ".join(f"{name}={values.written(value)}" for name, value in fixed.items())
+
+    def made(self, make: Make, numbers: Values) -> runs.Run:
+        """The run of these numbers, which may be traced, in place of the first setting's."""
+        return make({**self.settings[0], **numbers})
+
 
 def groups(make: Make, settings: Sequence[Values]) -> list[Group]:
     """The settings, in as few groups as tracing allows; their order is kept within a group."""
@@ -40,7 +51,8 @@ def groups(make: Make, settings: Sequence[Values]) -> list[Group]:
             varied.append(name)
     shapes: dict[Any, list[Values]] = {}
     for setting in settings:
-        shape = tuple((name, setting[name]) for name in setting if name not in varied)
+        # In words: 1, 1.0 and True are equal to Python, and yet other programs.
+        shape = tuple((name, repr(setting[name])) for name in setting if name not in varied)
         shapes.setdefault(shape, []).append(setting)
     found = []
     for members in shapes.values():
@@ -55,19 +67,20 @@ def groups(make: Make, settings: Sequence[Values]) -> list[Group]:
 def traces(make: Make, setting: Values, names: Sequence[str]) -> bool:
     """Whether these hyperparameters may be values in the program of this setting."""
     plain = make(setting)
-    numbers = {name: jnp.asarray(setting[name]) for name in names}  # of weak type, as in Python
     feed = batches.opened(plain.train, 0)
     try:
         data = feed.first()
         tests = {name: next(iter(test.once())) for name, test in plain.tests.items()}
 
-        def whole(values: Values) -> Any:
-            run = make({**setting, **values})
+        def whole(numbers: Values) -> Any:
+            run = make({**setting, **numbers})
             if not _alike(run, plain):
                 raise TypeError("these hyperparameters are not for the learner alone")
             return _trace(run, data, tests)
 
         try:
+            # Of weak type, as in Python. Integers of more than 32 bits are refused.
+            numbers = {name: jnp.asarray(setting[name]) for name in names}
             traced = jax.eval_shape(whole, numbers)
             if any(_reaches_test(make, setting, numbers, name, tests[name][1]) for name in tests):
                 return False
@@ -113,8 +126,8 @@ def zip_values(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[tupl
 def _reaches_test(make: Make, setting: Values, numbers: Values, name: str, data: Any) -> bool:
     """Whether the values change a test's examples, which members of a group share."""
 
-    def examples(values: Values) -> Any:
-        test = make({**setting, **values}).tests[name]
+    def examples(traced: Values) -> Any:
+        test = make({**setting, **traced}).tests[name]
         select, _ = next(iter(test.once()))
         return jax.tree.leaves(select(data, 0))
 
@@ -133,6 +146,8 @@ def _kinds(tree: Any) -> Any:
 
 
 def _numeric(values: Sequence[Any]) -> bool:
-    """Whether these are numbers, and not all the same."""
-    numbers = all(isinstance(v, int | float) and not isinstance(v, bool) for v in values)
-    return numbers and len(set(values)) > 1
+    """Whether these are numbers, all of one type and 32 bits, and not all the same."""
+    kinds = {type(value) for value in values}
+    if kinds not in ({int}, {float}) or len(set(values)) < 2:
+        return False
+    return kinds == {float} or all(-(2**31) <= value < 2**31 for value in values)

@@ -430,12 +430,16 @@ class _Training:
     def _fail_the_broken(self) -> None:
         """Mark the members that are not finite, and put zeros in their place."""
         self._check_finite(self._split(self.carry.totals), self.step)
-        sound = self.program.sound(self.carry)
+        sound = self.program.sound(self.carry.state)
         for i, one in self._live():
             if not sound[i]:
-                one.failed = (self.step, f"The state was not finite by step {self.step}.")
+                one.failed = (self.step, f"The state had NaN by step {self.step}.")
         if not sound.all():
             self.carry = self.program.cleared(sound, self.carry)
+        # A state with NaN may have been evaluated, and been the best.
+        sound = self.program.sound(self.best)
+        if not sound.all():
+            self.best = self.program.cleared(sound, self.best)
 
 
 def _tagged(group: str, values: Mapping[str, float]) -> dict[str, float]:

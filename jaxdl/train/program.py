@@ -152,7 +152,8 @@ class Program:
     def advance(self, carry: Carry, data: batches.Data, step: int, count: int) -> Carry:
         """`count` steps, the first of which is `step`; the carry given is used up."""
         arguments = carry, self.who, self._placed(data), np.uint32(step)
-        return self._call(("advance", count), functools.partial(self._advancing, count), *arguments)
+        make = functools.partial(self._advancing, count, arguments[2])
+        return self._call(("advance", count), make, *arguments)
 
     def compiled_step(self) -> Any:
         """One step as XLA compiled it, without running it."""
@@ -161,10 +162,16 @@ class Program:
             data = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), self._first)
             return self._advancing(1).lower(self.shape, self.who, data, np.uint32(0)).compile()
 
-    def work_space(self) -> int:
-        """Bytes that the compiled functions need beside arguments and results, the most of any."""
-        found = [compiled.memory_analysis() for compiled in self._compiled.values()]
-        return max((memory.temp_size_in_bytes for memory in found if memory is not None), default=0)
+    def memory(self, data: batches.Data) -> int:
+        """Bytes that a chunk takes, its arguments included; it is compiled for that."""
+        count = self.layout.chunk
+        arguments = self.shape, self.who, self._placed(data), np.uint32(0)
+        make = functools.partial(self._advancing, count)
+        found = self._compile(("advance", count), make, *arguments).memory_analysis()
+        if found is None:
+            return 0
+        needed = found.argument_size_in_bytes + found.temp_size_in_bytes
+        return needed + found.output_size_in_bytes - found.alias_size_in_bytes
 
     def batch_shape(self) -> Any:
         """The shapes and dtypes of one training batch, None without data."""
@@ -200,13 +207,14 @@ class Program:
         """The state of those members that are better, and of the others what was best."""
         return self._call("chosen", lambda: jax.jit(_chosen), better, state, best)
 
-    def sound(self, carry: Carry) -> np.ndarray:
+    def sound(self, state: Any) -> np.ndarray:
         """Of each member, whether its state has no NaN."""
-        return np.array(self._call("sound", lambda: jax.jit(_sound), carry.state))
+        return np.array(self._call("sound", lambda: jax.jit(_sound), state))
 
-    def cleared(self, sound: np.ndarray, carry: Carry) -> Carry:
-        """With zeros in the place of the members that are not sound."""
-        return self._call("cleared", lambda: jax.jit(_cleared, donate_argnums=1), sound, carry)
+    def cleared(self, sound: np.ndarray, tree: Any) -> Any:
+        """A carry or a state with zeros in the place of the members that are not sound."""
+        kind = ("cleared", isinstance(tree, Carry))
+        return self._call(kind, lambda: jax.jit(_cleared, donate_argnums=1), sound, tree)
 
     # --- what is compiled
 
@@ -319,15 +327,17 @@ class Program:
             out_shardings=_shardings(self.shape.state),
         )
 
-    def _advancing(self, count: int) -> Any:
+    def _advancing(self, count: int, data: batches.Data = None) -> Any:
+        """data: where it has been put on the mesh; else it will be everywhere."""
         chunk = functools.partial(self._chunk, count=count)
         if self.mesh is None:
             return jax.jit(chunk, donate_argnums=0)
         everywhere, carry = meshes.replicated(self.mesh), _shardings(self.shape)
+        put = jax.tree.map(lambda x: getattr(x, "sharding", everywhere), data)
         return jax.jit(
             chunk,
             donate_argnums=0,
-            in_shardings=(carry, everywhere, everywhere, everywhere),
+            in_shardings=(carry, everywhere, everywhere if put is None else put, everywhere),
             out_shardings=carry,
         )
 
@@ -336,12 +346,20 @@ class Program:
         return contextlib.nullcontext() if self.mesh is None else jax.set_mesh(self.mesh)
 
     def _call(self, name: Any, make: Callable[[], Any], *arguments: Any) -> Any:
+        return self._compile(name, make, *arguments)(*arguments)
+
+    def _compile(self, name: Any, make: Callable[[], Any], *arguments: Any) -> Any:
         if name not in self._compiled:
             start = time.perf_counter()
             with self._meshed():
                 self._compiled[name] = make().lower(*arguments).compile()
             self.compile_seconds += time.perf_counter() - start
-        return self._compiled[name](*arguments)
+        return self._compiled[name]
+
+
+def seconds(step: cost.Cost) -> float:
+    """About how long a step takes on two CPU cores."""
+    return step.flops / FLOPS_PER_SECOND + step.operations * SECONDS_PER_OPERATION
 
 
 def _unmoved(data: Any) -> Any:
@@ -379,13 +397,13 @@ def _sound(state: Any) -> Any:
     return functools.reduce(jnp.logical_and, found, jnp.ones(members, bool))
 
 
-def _cleared(sound: Any, carry: Any) -> Any:
+def _cleared(sound: Any, tree: Any) -> Any:
     def clear(x: Any) -> Any:
         if not jnp.issubdtype(x.dtype, jnp.inexact):
             return x
         return jnp.where(_along(sound, x), x, jnp.zeros_like(x))
 
-    return jax.tree.map(clear, carry)
+    return jax.tree.map(clear, tree)
 
 
 def _along(chosen: Any, x: Any) -> Any:
@@ -410,8 +428,7 @@ def _layout(run: runs.Run, step: cost.Cost, platform: str, members: int = 1) -> 
         return Layout("single", 1)
     limit = LONGEST[strategy]
     if platform == "cpu":
-        seconds = step.flops / FLOPS_PER_SECOND + step.operations * SECONDS_PER_OPERATION
-        limit = max(1, min(limit, int(LONGEST_CHUNK / max(members * seconds, 1e-9))))
+        limit = max(1, min(limit, int(LONGEST_CHUNK / max(members * seconds(step), 1e-9))))
     limit = run.chunk or limit
     every = math.gcd(run.log_every or 1, run.eval_every or 1, run.save_every or 1)
     # A divisor of the intervals, so that all chunks have one length and share one program.

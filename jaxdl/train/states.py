@@ -1,6 +1,7 @@
 """Loads the state of a run back, of one of its own or of a member of a sweep."""
 
 import pathlib
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -22,12 +23,32 @@ def best(folder: pathlib.Path, shape: program.Carry) -> Loaded:
     folder: the run's. shape: `Program.shape` of the run alone.
     errors.InputError: it holds no run, or no checkpoint yet. errors.StorageError: none is good.
     """
-    kept = record.load(folder)
-    if kept is None:
-        raise errors.InputError(f"A run's folder must hold {record.FILE}, got {folder} without.")
-    member = kept.get("member")
-    if member is not None:
-        return _of_member(folder, kept, member, shape)
+    return next(each_best([folder], shape))
+
+
+def each_best(folders: Sequence[pathlib.Path], shape: program.Carry) -> Iterator[Loaded]:
+    """`best` of each folder; a checkpoint that neighbours share is read once."""
+    shared: pathlib.Path | None = None
+    found: checkpoint.Restored | None = None
+    for folder in folders:
+        kept = record.load(folder)
+        if kept is None:
+            raise errors.InputError(
+                f"A run's folder must hold {record.FILE}, got {folder} without."
+            )
+        member = kept.get("member")
+        if member is None:
+            yield _alone(folder, shape)
+            continue
+        place = (folder / member["group"]).resolve()
+        if place != shared:
+            shared, found = place, _of_group(place, member["members"], shape)
+        if found is None:
+            raise _nothing(folder)
+        yield _of_member(found, kept, member["index"])
+
+
+def _alone(folder: pathlib.Path, shape: program.Carry) -> Loaded:
     with checkpoint.Checkpoints(folder / "checkpoints") as saved:
         found = saved.restore(shape, lambda line: None, saved.best())
     if found is None:
@@ -35,21 +56,21 @@ def best(folder: pathlib.Path, shape: program.Carry) -> Loaded:
     return Loaded(found.step, found.tree.state)
 
 
-def _of_member(
-    folder: pathlib.Path, kept: dict[str, Any], member: dict[str, Any], shape: program.Carry
-) -> Loaded:
-    """Out of the checkpoint that the members share, which holds the best state of each."""
-    many = jax.tree.map(
-        lambda x: jax.ShapeDtypeStruct((member["members"], *x.shape), x.dtype), shape
-    )
-    with checkpoint.Checkpoints(folder / member["group"] / "checkpoints") as saved:
+def _of_group(
+    folder: pathlib.Path, members: int, shape: program.Carry
+) -> checkpoint.Restored | None:
+    """The checkpoint that members share, on the host."""
+    many = jax.tree.map(lambda x: jax.ShapeDtypeStruct((members, *x.shape), x.dtype), shape)
+    with checkpoint.Checkpoints(folder / "checkpoints") as saved:
         found = saved.restore(loop.Kept(many, many.state), lambda line: None)
-    if found is None:
-        raise _nothing(folder)
-    result = kept.get("result") or {}
-    step = (result.get("best") or [found.step])[0]
-    index = member["index"]
-    chosen = found.tree.best if result.get("best") else found.tree.carry.state
+    return found and found._replace(tree=jax.device_get(found.tree))
+
+
+def _of_member(found: checkpoint.Restored, kept: dict[str, Any], index: int) -> Loaded:
+    """Its part, which holds the best state of each beside the last."""
+    best = found.meta["members"][index]["best"]
+    chosen = found.tree.best if best else found.tree.carry.state
+    step = best[0] if best else found.step
     return Loaded(step, jax.tree.map(lambda x: x[index], chosen))
 
 

@@ -7,6 +7,7 @@ import signal
 import sys
 import threading
 from types import FrameType, TracebackType
+from typing import ClassVar
 
 EXIT_CODE = 75  # EX_TEMPFAIL of sysexits.h: stopped and saved, launch again to go on
 
@@ -16,7 +17,12 @@ class Catcher:
 
     At once: by the system's own handler, also where Python waits for the device. In a notebook or
     at a prompt the handlers from before take over, so that the session lives on.
+
+    One within another, as of a run of a sweep, knows what the outer one knows: a signal counts
+    whichever of them it meets, and between them.
     """
+
+    _entered: ClassVar[list["Catcher"]] = []
 
     def __init__(self) -> None:
         self.requested: str | None = None
@@ -24,12 +30,16 @@ class Catcher:
 
     def __enter__(self) -> "Catcher":
         if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGTERM, signal.SIGINT):
-                self._before[number] = signal.signal(number, self._catch)
+            self._entered.append(self)
+            if len(self._entered) == 1:
+                for number in (signal.SIGTERM, signal.SIGINT):
+                    self._before[number] = signal.signal(number, self._catch)
+            self.requested = self._entered[0].requested
         return self
 
     def _catch(self, number: int, frame: FrameType | None) -> None:
-        self.requested = signal.Signals(number).name
+        for catcher in self._entered:
+            catcher.requested = signal.Signals(number).name
         interactive = hasattr(sys, "ps1") or "ipykernel" in sys.modules
         for caught, before in self._before.items():
             signal.signal(caught, before if interactive else signal.SIG_DFL)  # type: ignore
@@ -40,5 +50,7 @@ class Catcher:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        if self in self._entered:
+            self._entered.remove(self)
         for number, handler in self._before.items():
             signal.signal(number, handler)  # type: ignore[arg-type]
