@@ -1,8 +1,9 @@
 """Which way is faster for a group of runs: all together in one program, or one after another.
 
-Measured, not guessed: both programs are compiled and run a chunk of steps. Only convolutions on CPU
-are not tried together: with weights of their own for each member they become grouped convolutions,
-which XLA runs 3 to 10 times slower there (jax-ml/jax#15339).
+Measured, not guessed: both programs are compiled and run a few chunks of steps. But convolutions on
+CPU are not tried together: with weights of their own for each member they become grouped
+convolutions, which XLA runs 3 to 10 times slower there (jax-ml/jax#15339). And runs so short that
+the race would take longer than they run together, for want of files of their own.
 """
 
 import os
@@ -12,8 +13,10 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
+from jaxdl import run as runs
 from jaxdl.data import batches
 from jaxdl.train import program as programs
 
@@ -22,6 +25,8 @@ SHARE = 0.7  # of the free memory that a wave of members may take
 # Beside the steps, what a run of its own costs, whose files members share: opening its folder and
 # writing a checkpoint; measured on two CPU cores.
 ALONE, SAVE = 0.15, 0.04  # seconds
+SHORT = 8.0  # seconds of all runs one after another: compiling the other way would take as long
+_PLENTY = 100  # copies of the state for which there is room: activations are no more than that
 
 
 class Decision(NamedTuple):
@@ -32,37 +37,40 @@ class Decision(NamedTuple):
     why: str
 
 
-def decide(
-    solo: programs.Program,
-    feed: batches.Feed,
-    members: int,
-    joined: Callable[[int], tuple[programs.Program, batches.Feed]],
-) -> tuple[Decision, programs.Program | None]:
-    """The faster way for so many members, and the program of a wave where that is together.
-
-    solo, feed: a member's. joined: makes the program and feed of a wave of so many.
+class Ways(NamedTuple):
+    """How to make the programs of a group, with a feed: of its first member alone, and of a wave of
+    so many members together.
     """
+
+    alone: Callable[[], tuple[programs.Program, batches.Feed]]
+    together: Callable[[int], tuple[programs.Program, batches.Feed]]
+
+
+def decide(run: runs.Run, members: int, ways: Ways) -> tuple[Decision, programs.Program | None]:
+    """The faster way for so many members, and its program where it has been made."""
     alone = Decision(False, 1, "")
     if members == 1:
         return alone._replace(why="there is one"), None
-    if not hasattr(solo.run.train, "together") and solo.run.train is not None:
+    if run.train is not None and not hasattr(run.train, "together"):
         return alone._replace(why="streams are read by one run at a time"), None
-    if jax.default_backend() == "cpu" and solo.cost.convolves:
+    shared, theirs = ways.together(members)
+    if jax.default_backend() == "cpu" and shared.cost.convolves:
         return alone._replace(why="convolutions on CPU are slower together"), None
-    single = _seconds(solo, feed)
-    wave = _wave(solo, members)
-    devices = jax.device_count() if solo.mesh is not None else 1
-    wave += -wave % devices  # the last ones fill it up
-    program, theirs = joined(wave)
-    shared = _seconds(program, theirs) / wave
-    run = solo.run
+    short = members * run.steps * programs.seconds(shared.cost) < SHORT
+    if jax.default_backend() == "cpu" and short and _fits(shared.shape, _PLENTY):
+        return Decision(True, members, "too short for a race"), shared
+    wave = _wave(shared, theirs, members)
+    if wave < members:
+        shared, theirs = ways.together(wave)
+    solo, feed = ways.alone()
+    single, fused = _seconds(solo, feed), _seconds(shared, theirs) / wave
     saves = run.steps // (run.save_every or run.steps) + 1
     apart = run.steps * single + ALONE + saves * SAVE
-    fused = run.steps * shared + saves * SAVE / wave
-    why = f"{_micro(shared)} a step and run together, {_micro(single)} one after another"
-    if fused < apart:
-        return Decision(True, wave, why), program
-    return alone._replace(why=why), None
+    joint = run.steps * fused + saves * SAVE / wave
+    why = f"{_micro(fused)} a step and run together, {_micro(single)} one after another"
+    if joint < apart:
+        return Decision(True, wave, why), shared
+    return alone._replace(why=why), solo
 
 
 def _seconds(program: programs.Program, feed: batches.Feed) -> float:
@@ -81,21 +89,24 @@ def _seconds(program: programs.Program, feed: batches.Feed) -> float:
     return best / chunk
 
 
-def _wave(solo: programs.Program, members: int) -> int:
+def _wave(shared: programs.Program, feed: batches.Feed, members: int) -> int:
     """How many members fit into memory at once, in waves of equal size."""
-    fits = max(1, int(SHARE * free_memory() / max(1, _bytes(solo))))
-    waves = -(-members // fits)
-    return -(-members // waves)
+    # Beside what the program needs, the state of each member's best evaluation.
+    needed = shared.memory(feed.take(0, shared.layout.chunk)) + _bytes(shared.shape.state)
+    fits = max(1, int(members * SHARE * free_memory() / needed))
+    size = -(-members // -(-members // fits))
+    devices = 1 if shared.mesh is None else shared.mesh.size
+    return size + -size % devices  # the last ones fill it up
 
 
-def _bytes(solo: programs.Program) -> int:
-    """A member's: its state twice (now, and the best), what a step needs beside, and metrics."""
-    state = sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(solo.shape) if _plain(x))
-    return 2 * state + solo.work_space()
+def _fits(shape: Any, times: int) -> bool:
+    """Whether so many copies of a carry find room without a closer look."""
+    return times * _bytes(shape) < free_memory()
 
 
-def _plain(x: Any) -> bool:
-    return not jax.dtypes.issubdtype(x.dtype, jax.dtypes.prng_key)
+def _bytes(shape: Any) -> int:
+    kinds = [x for x in jax.tree.leaves(shape) if not jnp.issubdtype(x.dtype, jax.dtypes.prng_key)]
+    return sum(x.size * x.dtype.itemsize for x in kinds)
 
 
 def free_memory() -> int:
