@@ -22,7 +22,7 @@ import rich.table
 import rich.text
 
 PACKAGES = (
-    *("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "tensorboard", "numpy"),
+    *("jax", "jaxlib", "flax", "optax", "grain", "tensorboard", "numpy"),
     *("scikit-learn", "tyro"),
 )
 # What brings it, and the modules that tell that it is there.

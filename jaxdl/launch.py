@@ -1,7 +1,7 @@
 """`python -m jaxdl.launch`: lists experiments, shows their help, runs them. And `launch`, the same
 from Python.
 
-Everything heavy (JAX, Flax, Orbax, TensorBoard) is imported after the command line has been read.
+Everything heavy (JAX, Flax, TensorBoard) is imported after the command line has been read.
 """
 
 import dataclasses

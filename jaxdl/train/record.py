@@ -25,7 +25,7 @@ FILE = "run.json"
 SOURCE = "experiment.py"
 KEYS = ("experiment", "hyperparameters", "seed", "program", "command", "versions")
 PARTIAL = f".{FILE}."  # a record not yet whole; what a kill left of one does not count
-PACKAGES = ("jaxdl", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy")
+PACKAGES = ("jaxdl", "jax", "jaxlib", "flax", "optax", "grain", "numpy")
 
 
 class Launched(NamedTuple):
