@@ -155,26 +155,37 @@ def uncompiled(case: Case, whole: loop.Result) -> Proof:
     count = program.cost.operations
     if count > MOST_OPERATIONS:
         return Proof(None, note=f"a step has {count:,.0f} operations, too many one by one")
-    arguments = _walk_arguments(program.run, case.launched.seed)
-    wanted = jax.jit(_walk, static_argnums=0)(*arguments)
+    seed, key = case.launched.seed, jax.random.key(case.launched.seed)
+    plain, data, test = program.run.learner, _first_batches(program.run.train, seed), _test(program)
+    fast = learner.Learner(*(jax.jit(function) for function in plain[:3]))
+    state = fast.init(key, data[0])
+    wanted = _walk(fast, key, state, data, test)
     with jax.disable_jit():
-        found = _walk(*arguments)
-    return Proof(_curves_apart([_values(found)], [_values(wanted)]), tolerance(program))
+        found = _walk(plain, key, state, data, test)
+    return Proof(_metrics_apart(found, wanted), tolerance(program))
 
 
 def vectorised(case: Case, whole: loop.Result) -> Proof:
     """Two members of a vmap, with seeds of their own, each against its run alone."""
     program = case.program()
+    plain, test = program.run.learner, _test(program)
+    fast = learner.Learner(*(jax.jit(function) for function in plain[:3]))
+    batched = {"init": (0, 0), "step": (0, 0, 0), "evaluate": (0, None, 0)}
+    together = plain._replace(
+        **{
+            name: jax.jit(jax.vmap(getattr(plain, name), in_axes=axes))
+            for name, axes in batched.items()
+        }
+    )
     seeds = case.launched.seed, case.launched.seed + 1
-    members = [_walk_arguments(program.run, seed) for seed in seeds]
-    alone = [jax.jit(_walk, static_argnums=0)(*member) for member in members]
-    taught, _, _, test = members[0]
-    keys = jnp.stack([member[1] for member in members])
-    data = jax.tree.map(lambda *x: jnp.stack(x), *[member[2] for member in members])
-    walks = jax.vmap(lambda key, each, shared: _walk(taught, key, each, shared), (0, 0, None))
-    together = jax.device_get(jax.jit(walks)(keys, data, test))
-    found = [jax.tree.map(lambda x, i=i: x[i], together) for i in range(len(seeds))]
-    apart = _curves_apart([_values(one) for one in found], [_values(one) for one in alone])
+    keys = jnp.stack([jax.random.key(seed) for seed in seeds])
+    data = [_first_batches(program.run.train, seed) for seed in seeds]
+    stacked = jax.tree.map(lambda *x: jnp.stack(x), *data)
+    found = _walk(together, keys, together.init(keys, stacked[0]), stacked, test)
+    apart = 0.0
+    for i, key in enumerate(keys):
+        wanted = _walk(fast, key, fast.init(key, data[i][0]), data[i], test)
+        apart = max(apart, _metrics_apart(jax.tree.map(lambda x, i=i: x[i], found), wanted))
     return Proof(apart, tolerance(program))
 
 
@@ -182,34 +193,44 @@ def shared(case: Case, devices: int) -> Proof:
     """The curves of one device against those of several that share each batch."""
     one = case.trained("one", case.run(mesh={"data": 1}))
     several = case.trained("several", case.run(mesh={"data": devices}))
-    apart = _curves_apart([_curves(several)], [_curves(one)])
+    apart = _relative(_curves(several), _curves(one))
     return Proof(apart, tolerance(case.program()), f"{devices} devices share a batch")
 
 
 # --- a few steps without the loop, and their data
 
 
-def _walk(taught: learner.Learner, key: Any, data: list[Any], test: Any) -> list[learner.Metrics]:
-    """The metrics of a run's first steps, and of an evaluation after them: a pure function."""
-    state, told = taught.init(jax.random.fold_in(key, 0), data[0]), []
+def _walk(
+    taught: learner.Learner, key: Any, state: Any, data: list[Any], test: Any
+) -> list[learner.Metrics]:
+    """The metrics of a run's first steps, and of an evaluation after them; on the host."""
+    told = []
     for i, batch in enumerate(data):
-        state, measured = taught.step(state, batch, jax.random.fold_in(key, i + 1))
+        state, measured = taught.step(state, batch, _folded(key, i))
         told.append(measured)
     if test is not None:
-        told.append(taught.evaluate(state, test, jax.random.fold_in(key, len(data) + 1)))
-    return told
+        told.append(taught.evaluate(state, test, _folded(key, len(data))))
+    return jax.device_get(told)
 
 
-def _walk_arguments(run: runs.Run, seed: int) -> tuple[learner.Learner, Any, list[Any], Any]:
-    data = [None] * WALKED if run.train is None else _first_batches(run.train, seed, WALKED)
-    test = None
-    for beginning in itertools.islice(run.tests.values(), 1):
-        select, given = next(iter(beginning.once()))
-        test = jax.jit(select)(given, 0)
-    return run.learner, jax.random.key(seed), list(data), test
+def _folded(key: Any, i: int) -> Any:
+    """A key, or one for each of several."""
+    return (
+        jax.vmap(jax.random.fold_in, (0, None))(key, i) if key.ndim else jax.random.fold_in(key, i)
+    )
 
 
-def _first_batches(source: batches.Source, seed: int, count: int) -> list[Any]:
+def _test(program: programs.Program) -> Any:
+    """A batch of the first test, None without one."""
+    for test in itertools.islice(program.run.tests.values(), 1):
+        select, given = next(iter(test.once()))
+        return jax.jit(select)(given, 0)
+    return None
+
+
+def _first_batches(source: batches.Source | None, seed: int, count: int = WALKED) -> list[Any]:
+    if source is None:
+        return [None] * count
     feed, select = source.open(seed), jax.jit(source.select)
     try:
         return [select(feed.take(i, 1), np.uint32(0)) for i in range(count)]
@@ -261,29 +282,22 @@ def _curves(result: loop.Result) -> dict[str, np.ndarray]:
     }
 
 
-def _values(told: list[learner.Metrics]) -> dict[str, np.ndarray]:
-    """The numbers of each part of a walk; Collected arrays come finished as well."""
-    told = jax.device_get(told)
-    return {
-        f"{i}/{name}": np.array([value])
-        for i, measured in enumerate(told)
-        for name, value in metrics.values(measured).items()
-    }
+def _metrics_apart(found: list[learner.Metrics], wanted: list[learner.Metrics]) -> float:
+    """The largest difference between the numbers that metrics come to."""
+    pairs = zip(found, wanted, strict=True)
+    return max(_relative(metrics.values(one), metrics.values(two)) for one, two in pairs)
 
 
-def _curves_apart(
-    found: list[Mapping[str, np.ndarray]], wanted: list[Mapping[str, np.ndarray]]
-) -> float:
-    """The largest difference of a curve, relative to its largest value."""
+def _relative(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> float:
+    """The largest difference of a number, or a curve, relative to its largest value."""
+    if found.keys() != wanted.keys():
+        return math.inf
     largest = 0.0
-    for one, two in zip(found, wanted, strict=True):
-        if one.keys() != two.keys():
-            return math.inf
-        for tag, values in two.items():
-            if not np.array_equal(one[tag], values, equal_nan=True):
-                scale = max(float(np.nanmax(np.abs(values), initial=0.0)), 1e-3)
-                gap = float(np.abs(one[tag] - values).max()) / scale
-                largest = max(largest, math.inf if math.isnan(gap) else gap)
+    for tag, values in wanted.items():
+        if not np.array_equal(found[tag], values, equal_nan=True):
+            scale = max(float(np.nanmax(np.abs(values), initial=0.0)), 1e-3)
+            gap = float(np.max(np.abs(found[tag] - values))) / scale
+            largest = max(largest, math.inf if math.isnan(gap) else gap)
     return largest
 
 
