@@ -20,6 +20,7 @@ from jaxdl import run as runs
 from jaxdl.data import batches
 from jaxdl.sweep import plan, race, space
 from jaxdl.train import loop, progress, record, stop
+from jaxdl.train import mesh as meshes
 from jaxdl.train import program as programs
 
 FINISHED = ("completed", "stopped early", "failed")
@@ -107,7 +108,8 @@ def run(
     numbers = [{name: m.setting[name] for name in group.varied} for m in mine]
     family = programs.Family(make, [m.seed for m in mine], numbers)
     ways = race.Ways(
-        functools.partial(_alone, first, family), functools.partial(_joined, first, family)
+        functools.partial(_alone, first, family),
+        lambda size: _joined(first, family, size + -size % _shards(first)),
     )
     program = None
     if decision is None:
@@ -119,7 +121,7 @@ def run(
     if not decision.together:
         program = program or ways.alone()[0]
         return _one_after_another(experiment, program, family, mine, say, stopping)
-    program = program or ways.together(decision.wave)[0]
+    program = program or _joined(first, family, decision.wave)[0]
     return _together(experiment, program, family, mine, folder, quiet, stopping)
 
 
@@ -132,18 +134,25 @@ def _alone(run: runs.Run, family: programs.Family) -> tuple[programs.Program, ba
 def _joined(
     run: runs.Run, family: programs.Family, size: int
 ) -> tuple[programs.Program, batches.Feed]:
-    """The program of a wave of members, and the feed of the first."""
-    theirs, feed = _wave(_spread(run), family, size)
-    program = programs.Program(_spread(run), theirs.seeds[0], feed.first(), theirs, together=True)
-    return program, feed
+    """The program of a wave of members, and the feed of the first wave."""
+    mesh = _spread(run)
+    if mesh is not None and size % _shards(run):
+        mesh = {"member": 1}  # begun on other devices
+    run = dataclasses.replace(run, mesh=mesh)
+    theirs, feed = _wave(run, family, size)
+    return programs.Program(run, theirs.seeds[0], feed.first(), theirs, together=True), feed
 
 
-def _spread(run: runs.Run) -> runs.Run:
+def _shards(run: runs.Run) -> int:
+    """How many parts a wave is cut into; its members must be a multiple, the last fills it up."""
+    return meshes.make(_spread(run)).shape.get("member", 1)
+
+
+def _spread(run: runs.Run) -> Mapping[str, int] | None:
     """Members that run together are shared out among the devices, not cut over them."""
-    several = jax.device_count() > 1 and (run.mesh is None or "member" in run.mesh)
-    if not several or (run.mesh is None and jax.default_backend() == "cpu"):
-        return run
-    return dataclasses.replace(run, mesh=run.mesh or {"member": -1})
+    if run.mesh is not None or jax.device_count() == 1 or jax.default_backend() == "cpu":
+        return run.mesh
+    return {"member": -1}
 
 
 def _headline(group: plan.Group, mine: Sequence[Member], decision: race.Decision) -> str:

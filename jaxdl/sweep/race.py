@@ -26,6 +26,7 @@ SHARE = 0.7  # of the free memory that a wave of members may take
 # writing a checkpoint; measured on two CPU cores.
 ALONE, SAVE = 0.15, 0.04  # seconds
 SHORT = 8.0  # seconds of all runs one after another: compiling the other way would take as long
+CONTAINER = pathlib.Path("/sys/fs/cgroup")  # Linux's control group of this process, version 2
 _PLENTY = 100  # copies of the state for which there is room: activations are no more than that
 
 
@@ -58,11 +59,12 @@ def decide(run: runs.Run, members: int, ways: Ways) -> tuple[Decision, programs.
         return alone._replace(why="convolutions on CPU are slower together"), None
     short = members * run.steps * programs.seconds(shared.cost) < SHORT
     if jax.default_backend() == "cpu" and short and _fits(shared.shape, _PLENTY):
-        return Decision(True, members, "too short for a race"), shared
+        return Decision(True, len(shared.family.seeds), "too short for a race"), shared
     wave = _wave(shared, theirs, members)
     if wave < members:
         shared, theirs = ways.together(wave)
     solo, feed = ways.alone()
+    wave = len(shared.family.seeds)  # filled up where there are several devices
     single, fused = _seconds(solo, feed), _seconds(shared, theirs) / wave
     saves = run.steps // (run.save_every or run.steps) + 1
     apart = run.steps * single + ALONE + saves * SAVE
@@ -94,9 +96,7 @@ def _wave(shared: programs.Program, feed: batches.Feed, members: int) -> int:
     # Beside what the program needs, the state of each member's best evaluation.
     needed = shared.memory(feed.take(0, shared.layout.chunk)) + _bytes(shared.shape.state)
     fits = max(1, int(members * SHARE * free_memory() / needed))
-    size = -(-members // -(-members // fits))
-    devices = 1 if shared.mesh is None else shared.mesh.size
-    return size + -size % devices  # the last ones fill it up
+    return -(-members // -(-members // fits))
 
 
 def _fits(shape: Any, times: int) -> bool:
@@ -110,15 +110,20 @@ def _bytes(shape: Any) -> int:
 
 
 def free_memory() -> int:
-    """Bytes that a program may still take, of the device or, on CPU, of the machine."""
+    """Bytes that a program may still take, of the device; on CPU, of the machine or container."""
     statistics = jax.local_devices()[0].memory_stats() or {}
     if "bytes_limit" in statistics:
         return statistics["bytes_limit"] - statistics.get("bytes_in_use", 0)
     try:
         lines = pathlib.Path("/proc/meminfo").read_text().splitlines()
-        return 1024 * next(int(x.split()[1]) for x in lines if x.startswith("MemAvailable"))
+        free = 1024 * next(int(x.split()[1]) for x in lines if x.startswith("MemAvailable"))
     except (OSError, StopIteration):
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
+        free = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
+    try:
+        limit, used = (int((CONTAINER / f"memory.{n}").read_text()) for n in ("max", "current"))
+    except (OSError, ValueError):  # no container, or one without a limit
+        return free
+    return max(0, min(free, limit - used))
 
 
 def _micro(seconds: float) -> str:

@@ -1,0 +1,61 @@
+"""Small experiments for the tests of sweeps, and how to run a sweep of one."""
+
+import csv
+
+import numpy as np
+import runs
+
+from jaxdl import run
+from jaxdl.sweep import campaign, execute, plan, space
+
+
+def linear(rate: float = 0.1, size: int = 4, steps: int = 40) -> run.Run:
+    """Least squares; its rate is a value, its size is not."""
+    return runs.linear(rate, size, steps=steps, log_every=10, eval_every=20, save_every=20)
+
+
+def made(function, folder, sweep=None, **asked):
+    """A sweep of a function, all its settings given by name."""
+    base = runs.launched(experiment=function.__name__, source=None)
+    experiment = execute.Experiment(function, {}, base, asked.pop("mesh", None))
+    outer = {name: asked.pop(name) for name in ("quiet", "ensemble") if name in asked}
+    known = campaign.Asked(sweep or None, **asked)
+    return campaign.Campaign(
+        experiment, campaign.asked_space(known, function), known, folder, **outer
+    )
+
+
+def run_all(function, folder, *sweep, **asked):
+    """Run a sweep to its end, quietly."""
+    return campaign.run_all(made(function, folder, list(sweep), quiet=True, **asked))
+
+
+def groups(function, **values):
+    """The groups of a grid of settings."""
+    settings = space.Space({name: tuple(v) for name, v in values.items()}).settings()
+    return plan.groups(execute.Experiment(function, {}, runs.launched()).make, settings)
+
+
+def table(folder):
+    """The rows of results.csv, by label and seed, without what depends on the clock."""
+    with (folder / "results.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    for row in rows:
+        for name in [n for n in row if n == "seconds" or n == "folder" or n.startswith("speed/")]:
+            del row[name]
+    return {(row["label"], row["seed"]): row for row in rows}
+
+
+def curves(folder):
+    """Member -> its curves, of all members of a sweep."""
+    folders = [path.parent for path in sorted(folder.glob("*/run.json"))]
+    return {path.name: runs.curves(path) for path in folders}
+
+
+def close(one, two, tolerance=1e-4):
+    """Two sets of curves are the same but for the last bits."""
+    assert one.keys() == two.keys()
+    for tag, points in one.items():
+        assert [step for step, _ in points] == [step for step, _ in two[tag]], tag
+        values = np.array([[v for _, v in curve] for curve in (points, two[tag])])
+        np.testing.assert_allclose(*values, rtol=tolerance, atol=tolerance, err_msg=tag)
