@@ -5,6 +5,7 @@ cycle walking for the few cells too many (Black and Rogaway, Ciphers with Arbitr
 2002; their generalised Feistel construction). Cost O(1) per element, whatever the size.
 """
 
+import functools
 import math
 
 import jax
@@ -20,6 +21,8 @@ LARGEST = 2**31 - 1  # indices are int32
 _GOLDEN = 0x9E3779B9  # 2**32 over the golden ratio: spreads consecutive integers
 
 
+# Traced once for all programs of a process; `inline` leaves no call in them.
+@functools.partial(jax.jit, static_argnames=("count", "size"), inline=True)
 def draw(
     words: UInt32[Array, "2"], epoch: ArrayLike, start: ArrayLike, count: int, size: int
 ) -> Int[Array, "b"]:

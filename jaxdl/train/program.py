@@ -96,6 +96,7 @@ class Program:
         self.mesh = meshes.of(run)
         self.compile_seconds = 0.0
         self._compiled: dict[Any, Any] = {}
+        self._digest: str | None = None
         self._first = first
         self._placed = _unmoved if self.mesh is None else meshes.Placed(self.mesh)
         self.seed, self.who = seed, self._who()
@@ -128,8 +129,10 @@ class Program:
 
     def digest(self) -> str:
         """A hash of the step's equations: equal digests are the same mathematics."""
-        text = re.sub(r"0x[0-9a-f]+", "", str(self.jaxpr))
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
+        if self._digest is None:
+            text = re.sub(r"0x[0-9a-f]+", "", str(self.jaxpr))
+            self._digest = hashlib.sha256(text.encode()).hexdigest()[:16]
+        return self._digest
 
     def serving(self, family: Family, first: batches.Data) -> "Program":
         """The same compiled functions for other runs of the same shape, as many."""
