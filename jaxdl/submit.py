@@ -13,6 +13,7 @@ import runpy
 import secrets
 import shutil
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -36,6 +37,7 @@ REQUEUES = 100  # after the time limit; after a preemption any number
 HOLD_SECONDS = 600  # that a job that was stopped waits for SLURM to end or to requeue it
 YEAR = 60 * 24 * 365  # minutes: local jobs have no limit
 POLL_SECONDS = 0.2
+QUEUE_SECONDS = 20.0  # between looks at SLURM's queue
 
 
 def slurm(argv: Sequence[str], settings: str) -> int:
@@ -79,7 +81,7 @@ def executor(
         )
     parameters = _parameters(settings) if isinstance(settings, str) else dict(settings)
     if kind == "local":
-        made = submitit.AutoExecutor(folder, cluster="local")
+        made = submitit.LocalExecutor(folder)
         made.update_parameters(timeout_min=YEAR)
         return made
     made = submitit.AutoExecutor(folder, cluster="slurm", slurm_max_num_timeout=REQUEUES)
@@ -99,22 +101,22 @@ def map(
 ) -> list[Any]:
     """Run a function on every item, so many at once; the jobs, when all have ended.
 
-    stopping: once true, what runs gets SIGTERM, and no more is begun.
-
     function: importable or picklable, as are the items; `job.result()` is what it returned, or
-    raises. done(i, job) is called as each ends. Local processes, or one array job on SLURM. An
-    exception in between, such as KeyboardInterrupt, cancels what runs.
+    raises. done(i, job) is called as each ends. stopping: once true, what runs gets SIGTERM, and no
+    more is begun. Local processes, or one array job on SLURM. An exception in between, such as
+    KeyboardInterrupt, cancels what runs.
     """
     running: dict[int, Any] = {}  # by the item's number
     jobs: list[Any] = []
-    array = executor.cluster == "slurm"
+    array = getattr(executor, "cluster", "local") == "slurm"
+    stopped = False
     try:
         if array:
             executor.update_parameters(slurm_array_parallelism=at_once)
             with _refused():
                 jobs = executor.map_array(function, items)
             running = dict(enumerate(jobs))
-        stopped = False
+        queue = _Queue()
         while running or (len(jobs) < len(items) and not stopped):
             if stopping() and not stopped:
                 stopped = True
@@ -124,12 +126,18 @@ def map(
                 _share_gpus(executor, len(jobs) % at_once, at_once)
                 running[len(jobs)] = executor.submit(function, items[len(jobs)])
                 jobs.append(running[len(jobs)])
-            for i in [i for i, job in running.items() if _ended(job, array)]:
-                done(i, running.pop(i))
+            if array:
+                queue.look(list(running.values()))
+            for i, job in list(running.items()):
+                known = job.job_id in queue.lost or job.paths.result_pickle.exists()
+                if known if array else job.done():
+                    done(i, running.pop(i))
             time.sleep(POLL_SECONDS)
     except BaseException:
         for job in running.values():
             job.cancel()
+        while not array and not all(job.done() for job in running.values()):
+            time.sleep(POLL_SECONDS)  # submitit kills what does not end by itself
         raise
     return jobs
 
@@ -142,16 +150,34 @@ def _stop(job: Any, array: bool) -> None:
         os.kill(int(job.job_id), signal.SIGTERM)  # submitit's parent of the job passes it on
 
 
+class _Queue:
+    """Which jobs SLURM has lost; submitit would ask the accounting, which not every site has."""
+
+    def __init__(self) -> None:
+        self.asked = time.monotonic()
+        self.missing: set[str] = set()
+        self.lost: set[str] = set()  # missing twice: no result of theirs can be on its way
+
+    def look(self, jobs: Sequence[Any]) -> None:
+        """Ask, if it is time to."""
+        if not jobs or time.monotonic() < self.asked + QUEUE_SECONDS:
+            return
+        self.asked = time.monotonic()
+        array = jobs[0].job_id.split("_")[0]
+        command = ["squeue", "--noheader", "--array", "--format=%i", f"--jobs={array}"]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode != 0 and "Invalid job id" not in done.stderr:
+            return  # SLURM is too busy to say
+        missing = {job.job_id for job in jobs} - set(done.stdout.split())
+        self.lost = missing & self.missing
+        self.missing = missing
+
+
 def _share_gpus(executor: Any, lane: int, lanes: int) -> None:
     """Give the next local job its share of this machine's GPUs; submitit hides all others."""
     gpus = [int(gpu) for gpu in places.gpus(os.environ) if gpu.isdecimal()]
     share = gpus[lane::lanes] or gpus[lane % len(gpus) :][:1] if gpus else []
-    executor.update_parameters(gpus_per_node=len(share), local_visible_gpus=tuple(share))
-
-
-def _ended(job: Any, array: bool) -> bool:
-    """SLURM is asked only now and then (by submitit); the result's file tells sooner."""
-    return job.paths.result_pickle.exists() or job.done(force_check=not array)
+    executor.update_parameters(gpus_per_node=len(share), visible_gpus=tuple(share))
 
 
 class Command:
