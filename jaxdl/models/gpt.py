@@ -42,7 +42,7 @@ class GPT(nn.Module):
     tied: bool = True
     dropout: float | Array = 0.0
     dtype: Any = jnp.float32
-    remat: transformer.Remat = "none"
+    remat: str = "none"
 
     def __post_init__(self) -> None:
         for name in ("vocabulary", "length", "width", "depth", "heads"):

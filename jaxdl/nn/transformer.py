@@ -1,7 +1,7 @@
 """The transformer's block (Vaswani et al. 2017), normalising first (Xiong et al. 2020)."""
 
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -10,8 +10,6 @@ from jaxtyping import Array, Float, Int
 
 from jaxdl import errors
 from jaxdl.nn import attention, dense, dropout, layer_norm, layout
-
-Remat = Literal["none", "block", "dots"]
 
 
 class MLP(nn.Module):
@@ -76,7 +74,7 @@ class Block(nn.Module):
         return layout.constrain(x, "batch"), cache
 
 
-def rematerialised(policy: Remat) -> type[Block]:
+def rematerialised(policy: str) -> type[Block]:
     """`Block` with what its backward pass finds saved (Chen et al. 2016); the same parameters.
 
     "none": all it needs, no recomputation. "block": the block's input alone, for one more forward

@@ -122,4 +122,4 @@ def _members(line: str, devices: int) -> int:
 
 def _bytes(dtype: str) -> float:
     """Of one number: f32, bf16, f8e4m3fn, s4, pred, …"""
-    return 1 if dtype == "pred" else int(re.findall(r"\d+", dtype)[0]) / 8
+    return 1.0 if dtype == "pred" else int(re.findall(r"\d+", dtype)[0]) / 8

@@ -1,6 +1,7 @@
 """What a run would do, before it does anything: shapes, layout, arithmetic, memory, talk."""
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -26,7 +27,7 @@ ON_CPU = (
 )
 
 
-def show(run: runs.Run, launched: record.Launched, hbm: float | None = None) -> None:
+def show(run: runs.Run, launched: record.Launched, hbm: float | int | None = None) -> None:
     """Compile one step and print what it costs; nothing is trained and nothing is written.
 
     hbm: bytes of memory on a device; then it says whether the step fits, and what would not.
@@ -51,7 +52,7 @@ def show(run: runs.Run, launched: record.Launched, hbm: float | None = None) -> 
         feed.close()
 
 
-def memory(program: programs.Program, compiled: Any) -> dict[str, float]:
+def memory(program: programs.Program, compiled: Any) -> dict[str, int]:
     """Bytes on each device while a step runs: of the state, the data and the work space."""
     state = sum(mesh.bytes_on_device(leaf) for leaf in jax.tree.leaves(program.shape))
     analysis = compiled.memory_analysis()
@@ -61,9 +62,9 @@ def memory(program: programs.Program, compiled: Any) -> dict[str, float]:
     return {"state": state, "data": data, "work space": analysis.temp_size_in_bytes}
 
 
-def verdict(parts: dict[str, float], hbm: float) -> str:
+def verdict(parts: Mapping[str, int], hbm: float | int) -> str:
     """Whether the parts fit a device's memory, and the first that does not."""
-    used = 0.0
+    used = 0
     for part, count in parts.items():
         used += count
         if used > hbm:
@@ -140,7 +141,7 @@ def _collectives(program: programs.Program, compiled: Any) -> rich.table.Table:
     return table
 
 
-def _memory(program: programs.Program, compiled: Any, hbm: float | None) -> rich.table.Table:
+def _memory(program: programs.Program, compiled: Any, hbm: float | int | None) -> rich.table.Table:
     table = _table("Memory of a device", ("what", "bytes"))
     parts = memory(program, compiled)
     for part, count in parts.items():
@@ -152,7 +153,7 @@ def _memory(program: programs.Program, compiled: Any, hbm: float | None) -> rich
     return table
 
 
-def size(count: float) -> str:
+def size(count: float | int) -> str:
     """Bytes in the unit a person would choose."""
     power = min(4, max(0, int(math.log(max(count, 1), 1024))))
     return f"{count / 1024**power:.4g} {('B', 'KiB', 'MiB', 'GiB', 'TiB')[power]}"

@@ -215,7 +215,6 @@ found = {
         "data": {"data": 8},
         "fsdp": {"fsdp": 8},
         "tensor": {"data": 4, "tensor": 2},
-        "all": {"data": 2, "fsdp": 2, "tensor": 2},
     }.items()
 }
 
@@ -240,7 +239,7 @@ def eight():
         "JAX_NUM_CPU_DEVICES": "8",
         # The devices share two cores: a busy machine may keep them waiting for one another.
         "XLA_FLAGS": "--xla_cpu_collective_call_terminate_timeout_seconds=240 "
-        "--xla_backend_optimization_level=1",
+        "--xla_backend_optimization_level=0",
     }
     with pytest.MonkeyPatch.context() as patch:
         for name, value in environ.items():
@@ -251,7 +250,7 @@ def eight():
     return json.loads(out.splitlines()[-1])
 
 
-@pytest.mark.parametrize("name", ["data", "fsdp", "tensor", "all"])
+@pytest.mark.parametrize("name", ["data", "fsdp", "tensor"])
 def test_a_mesh_follows_the_curve_of_one_device(eight, name):
     one = eight["one"]["losses"]
     assert one[4] < 0.9 * one[0]  # it learns
