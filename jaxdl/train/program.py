@@ -107,7 +107,6 @@ class Program:
             {} if self.mesh is None else {"out_shardings": meshes.replicated(self.mesh)}
         )
         self._examine = jax.jit(self._examine_one, static_argnums=0, **everywhere)
-        self._zeros = jax.jit(self._no_metrics, **everywhere)
         zero = jax.ShapeDtypeStruct((), jnp.uint32)
         one, data = self._one(self.who, 0), self._one(first, self.family.axes)
         state = jax.eval_shape(self._init, one, data)
@@ -148,9 +147,9 @@ class Program:
 
     def zeros(self) -> learner.Metrics:
         """Metrics of no step at all."""
-        if self.mesh is not None:
-            return self._zeros()
-        return jax.device_put(_zeros(self.shape.totals))
+        if self.mesh is None:
+            return jax.device_put(_zeros(self.shape.totals))
+        return self._call("zeros", self._zeroing)
 
     def advance(self, carry: Carry, data: batches.Data, step: int, count: int) -> Carry:
         """`count` steps, the first of which is `step`; the carry given is used up."""
@@ -225,7 +224,10 @@ class Program:
         """Who the runs are: of one, a key and numbers; of members together, a column of each."""
         if self.mesh is None:
             return self._named()
-        return jax.jit(self._named, out_shardings=meshes.replicated(self.mesh))()
+        everywhere = meshes.replicated(self.mesh)
+        if jax.process_count() == 1:  # nothing to compile, however many members ask
+            return jax.device_put(self._named(), everywhere)
+        return jax.jit(self._named, out_shardings=everywhere)()
 
     def _named(self) -> Who:
         seeds, values = self.family.seeds, self.family.values
@@ -319,6 +321,9 @@ class Program:
         return jax.tree.map(
             lambda x, to: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=to), carry, placed
         )
+
+    def _zeroing(self) -> Any:
+        return jax.jit(self._no_metrics, out_shardings=_shardings(self.shape.totals))
 
     def _beginning(self) -> Any:
         begin = self._each(self._init, 0, self.family.axes)

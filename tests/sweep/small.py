@@ -2,16 +2,76 @@
 
 import csv
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import runs
 
-from jaxdl import run
-from jaxdl.sweep import campaign, execute, plan, space
+from jaxdl import learner, metrics, run
+from jaxdl.data import batches
+from jaxdl.sweep import campaign, execute, plan, race, space
 
 
 def linear(rate: float = 0.1, size: int = 4, steps: int = 40) -> run.Run:
     """Least squares; its rate is a value, its size is not."""
     return runs.linear(rate, size, steps=steps, log_every=10, eval_every=20, save_every=20)
+
+
+def walk(
+    rate: float = 0.1,
+    harm: float = 0.0,
+    hidden: float = 0.0,
+    size: int = 4,
+    steps: int = 40,
+    every: int = 10,
+    patience: int | None = None,
+    chunk: int = 10,
+) -> run.Run:
+    """A noisy walk to zero: without data, so that it compiles in no time.
+
+    harm: from step 15 on, where it is not 0, the loss is NaN; hidden: only a part of the state is.
+    """
+
+    def init(key, batch):
+        at = jax.random.normal(key, (size,))
+        return {
+            "at": at,
+            "apart": jnp.zeros(2),
+            "count": jnp.int32(0),
+            "key": jax.random.clone(key),
+        }
+
+    def step(state, batch, key):
+        at = state["at"] - rate * (state["at"] + 0.1 * jax.random.normal(key, (size,)))
+        late = state["count"] == 15
+        at = jnp.where(late & (harm > 0), jnp.nan, at)
+        apart = jnp.where(late & (hidden > 0), jnp.nan, state["apart"])
+        after = {"at": at, "apart": apart, "count": state["count"] + 1, "key": state["key"]}
+        return after, {"loss": metrics.Mean.of(at**2)}
+
+    def evaluate(state, batch, key):
+        return {"loss": metrics.Mean.of(jnp.abs(state["at"] - 0.2))}
+
+    return run.Run(
+        learner=learner.Learner(init, step, evaluate),
+        train=None,
+        tests={"test": batches.once({"input": np.zeros((2, 1), np.float32)}, 2)},
+        steps=steps,
+        log_every=every,
+        eval_every=every,
+        save_every=every,
+        patience=patience,
+        chunk=chunk,
+    )
+
+
+def forced(together, wave=100):
+    """In place of `race.decide`: one of the two ways."""
+
+    def decide(run, members, ways):
+        return race.Decision(together, min(wave, members), "as the test wants it"), None
+
+    return decide
 
 
 def made(function, folder, sweep=None, **asked):
@@ -59,3 +119,8 @@ def close(one, two, tolerance=1e-4):
         assert [step for step, _ in points] == [step for step, _ in two[tag]], tag
         values = np.array([[v for _, v in curve] for curve in (points, two[tag])])
         np.testing.assert_allclose(*values, rtol=tolerance, atol=tolerance, err_msg=tag)
+
+
+def long(rate: float = 0.1) -> run.Run:
+    """A walk of some seconds, saved often."""
+    return walk(rate, steps=3000, every=100, chunk=100)
