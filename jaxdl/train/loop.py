@@ -29,6 +29,7 @@ from jaxdl.train import (
     clock,
     diagnose,
     lock,
+    peers,
     profiler,
     progress,
     record,
@@ -78,8 +79,9 @@ def train(
         program = program or programs.Program(run, launched.seed, feed.first())
         feed.onto(program.mesh)
         kept = _claimed(folder, launched, program)
-        if cluster.leader():
-            stack.enter_context(lock.Lock(folder))
+        with _all_or_none() as first:
+            if first:
+                stack.enter_context(lock.Lock(folder))
         saved = stack.enter_context(checkpoint.Checkpoints(folder / "checkpoints", run.keep))
         batch_size = None if run.train is None else run.train.batch_size
         terminal = progress.Progress(run.steps, batch_size, quiet or not cluster.leader())
@@ -137,11 +139,21 @@ def _claimed(
 ) -> dict[str, Any]:
     """The record of the folder; the program takes over the layout that it was begun with."""
     described = {"digest": program.digest(), **program.layout._asdict()}
-    if cluster.leader():
-        kept = record.claim(folder, launched, described, member)
-    kept = json.loads(cluster.broadcast(json.dumps(kept if cluster.leader() else None)))
+    kept = None
+    with _all_or_none() as first:
+        if first:
+            kept = record.claim(folder, launched, described, member)
+    kept = json.loads(cluster.broadcast(json.dumps(kept)))
     program.layout = programs.Layout(kept["program"]["strategy"], kept["program"]["chunk"])
     return kept
+
+
+@contextlib.contextmanager
+def _all_or_none() -> Iterator[bool]:
+    """Whether this is the process that is to do it; what it raises, all of them raise."""
+    several = peers.Peers("run", (errors.InputError, errors.StorageError))
+    with several.together():
+        yield several.first
 
 
 class _Training:
