@@ -22,8 +22,9 @@ REMEDIES = {
     "work space": "rematerialisation, microbatches, a smaller batch on each device",
 }
 ON_CPU = (
-    "Compiled for CPU: bfloat16 counts as float32 in work space and collectives; GPU and TPU make "
-    "a reduce-scatter, half the bytes, of an all-reduce whose result is cut."
+    "Compiled for CPU, so work space and collectives are upper bounds: bfloat16 counts as float32, "
+    "and gradients are summed whole by an all-reduce before they are cut, where GPU and TPU make a "
+    "reduce-scatter of half the bytes."
 )
 
 
