@@ -238,11 +238,16 @@ def _asked(arranged: _Arranged, options: opt.Options) -> "campaign.Asked | None"
     if not options.sweeps and options.resume is None:
         return None
     from jaxdl.sweep import campaign
-    from jaxdl.train import record
 
     if options.sweeps:
         return campaign.Asked(options.sweep, options.samples, options.seeds, options.search)
-    return campaign.Asked.read(record.read(arranged.folder).hyperparameters)
+    asked = campaign.resumed(arranged.folder)
+    if asked is None and (options.ensemble or options.jobs):
+        given = "--ensemble" if options.ensemble else "--jobs"
+        raise errors.InputError(
+            f"{given} must come with a sweep, got the folder of a run, {arranged.folder}."
+        )
+    return asked
 
 
 def _sweep(arranged: _Arranged, options: opt.Options, asked: "campaign.Asked") -> int:

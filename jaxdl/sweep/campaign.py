@@ -109,8 +109,8 @@ def _check(campaign: Campaign, first: run.Run) -> None:
     """What would be refused later, before there is a folder."""
     if campaign.seeds[-1] > options.LARGEST_SEED:
         raise errors.InputError(
-            f"--seed and --seeds must stay below {options.LARGEST_SEED + 1}, "
-            f"got {campaign.seeds[0]} and {len(campaign.seeds)} more."
+            f"--seed and --seeds must make seeds of at most {options.LARGEST_SEED}, "
+            f"got {campaign.seeds[0]} and {len(campaign.seeds)}."
         )
     if campaign.asked.search is None:
         campaign.space.settings(campaign.asked.samples, campaign.experiment.base.seed)
@@ -119,10 +119,7 @@ def _check(campaign: Campaign, first: run.Run) -> None:
     else:
         _search(campaign, first)
     if campaign.ensemble and first.learner.predict is None:
-        raise errors.InputError(
-            "--ensemble must have a learner with `predict`, got one without. "
-            "It may have one: see jaxdl/learner.py."
-        )
+        raise errors.InputError("--ensemble must have a learner with `predict`, got one without.")
 
 
 def _rounds(
@@ -218,6 +215,20 @@ def run_part(folder: str) -> bool:
     console = rich.console.Console(highlight=False)
     with stop.Catcher() as stopping:
         return _Part(campaign, group, path.name).run(console, stopping)
+
+
+def resumed(folder: pathlib.Path) -> Asked | None:
+    """What the sweep in a folder was asked for; None where it holds a run of its own.
+
+    errors.InputError: it holds a member of a sweep, which its sweep alone can go on with.
+    """
+    outer = record.load(folder.parent) if (folder.parent / record.FILE).is_file() else None
+    if outer is not None and Asked.read(outer["hyperparameters"]) is not None:
+        raise errors.InputError(
+            f"--resume must be the folder of a whole sweep, got a member, {folder}.\n"
+            f"Resume {folder.parent}."
+        )
+    return Asked.read(record.read(folder).hyperparameters)
 
 
 def revived(folder: pathlib.Path) -> Campaign:

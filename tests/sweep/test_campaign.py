@@ -1,0 +1,287 @@
+"""Sweeps from the command line: what they leave behind, how they stop, what they refuse."""
+
+import inspect
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import runs
+import small
+from tensorboard.plugins.hparams import plugin_data_pb2
+
+from jaxdl import launch
+from jaxdl.sweep import campaign, race
+from jaxdl.train import loop, stop
+
+HEAD = '''"""A noisy walk to zero.
+
+It needs no data.
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxdl import learner, metrics, run
+from jaxdl.data import batches
+from jaxdl.sweep import space
+
+
+'''
+TOY = HEAD + inspect.getsource(small.walk).replace("def walk(", "def experiment(")
+OWN = TOY + "\n\ndef sweep():\n    return {'rate': space.log(0.01, 0.5), 'size': [3, 4]}\n"
+BLIND = TOY.replace('tests={"test"', 'tests={} if True else {"test"')
+
+
+@pytest.fixture
+def toy(tmp_path, monkeypatch):
+    """Experiments toy, own (with a `sweep()`) and blind (without tests), in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.setenv("COLUMNS", "80")
+    (tmp_path / "experiments").mkdir()
+    for name, text in (("toy", TOY), ("own", OWN), ("blind", BLIND)):
+        (tmp_path / "experiments" / f"{name}.py").write_text(text)
+    return tmp_path
+
+
+def launched(command):
+    return launch.main(command.split())
+
+
+def test_what_a_sweep_leaves(toy, capsys):
+    assert launched("toy --sweep rate=0.1,0.2 size=2,3 --seeds 2 --name a") == 0
+    folder = toy / "runs/toy/a"
+    rows = small.table(folder)
+    assert len(rows) == 8
+    for (label, seed), row in rows.items():
+        member = folder / f"{label},seed={seed}"
+        start = plugin_data_pb2.HParamsPluginData.FromString(
+            runs.accumulated(member)
+            .SummaryMetadata("_hparams_/session_start_info")
+            .plugin_data.content
+        ).session_start_info
+        values = {name: value.number_value for name, value in start.hparams.items()}
+        assert [values[name] for name in ("rate", "size", "seed")] == [
+            float(row[name]) for name in ("rate", "size", "seed")
+        ]
+        assert start.group_name == f"toy/a/{member.name}"
+        curve = runs.curves(member)["test/loss"]
+        best = min(curve, key=lambda point: point[1])
+        assert (int(row["best_step"]), np.float32(row["best_value"])) == best
+        assert float(row["test/loss"]) == pytest.approx(curve[-1][1], rel=1e-6)
+    values = [float(row["best_value"]) for row in rows.values()]
+    assert values == sorted(values)
+    band = runs.curves(folder / "settings/rate=0.1,size=2")["test/loss/mean"]
+    both = [runs.curves(folder / f"rate=0.1,size=2,seed={s}")["test/loss"] for s in (0, 1)]
+    np.testing.assert_allclose([v for _, v in band], np.mean(both, axis=0)[:, 1], rtol=1e-5)
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 80, max(lines, key=len)
+    assert sum("runs together" in line for line in lines) == 2
+    assert json.loads((folder / "run.json").read_text())["result"] == {
+        "status": "completed",
+        "runs": 8,
+    }
+
+
+def test_seeds_alone(toy):
+    assert launched("toy --seeds 3 --seed 5 --name a") == 0
+    rows = small.table(toy / "runs/toy/a")
+    assert sorted(seed for _, seed in rows) == ["5", "6", "7"]
+    assert sorted(p.name for p in (toy / "runs/toy/a").glob("seed=*")) == [
+        "seed=5",
+        "seed=6",
+        "seed=7",
+    ]
+
+
+def test_the_experiments_own_sweep(toy):
+    assert launched("own --sweep --samples 3 --name a") == 0
+    assert launched("own --samples 3 --name b") == 0
+    assert launched("own --samples 3 --seed 1 --name c") == 0
+    one, two, three = (small.table(toy / f"runs/own/{name}") for name in "abc")
+    assert len(one) == 3
+    assert one == two
+    assert one.keys() != three.keys()
+
+
+def test_random_samples(toy):
+    assert launched("toy --sweep rate=log(0.01,0.5) --samples 4 --name a") == 0
+    rows = small.table(toy / "runs/toy/a")
+    assert len({row["rate"] for row in rows.values()}) == 4
+    assert all(0.01 <= float(row["rate"]) <= 0.5 for row in rows.values())
+
+
+def test_a_search_in_rounds_and_its_resume(toy, monkeypatch, capsys):
+    monkeypatch.setattr(campaign, "BATCH", 3)
+    command = "toy --sweep rate=log(0.001,1) --search tpe --samples 8 --seeds 2 --name"
+    assert launched(f"{command} whole") == 0
+    whole = small.table(toy / "runs/toy/whole")
+    assert len(whole) == 16
+    assert sorted(p.name for p in (toy / "runs/toy/whole/groups").iterdir()) == [
+        "0.0",
+        "1.0",
+        "2.0",
+    ]
+    # Stopped in the second round.
+    monkeypatch.setattr(loop.stop, "Catcher", stopping_after([100, 100, 2]))
+    assert launched(f"{command} again") == stop.EXIT_CODE
+    monkeypatch.undo()
+    monkeypatch.chdir(toy)
+    monkeypatch.setattr(campaign, "BATCH", 3)
+    capsys.readouterr()
+    assert launched("--resume runs/toy/again") == 0
+    assert small.table(toy / "runs/toy/again") == whole
+    assert small.curves(toy / "runs/toy/again") == small.curves(toy / "runs/toy/whole")
+
+
+def stopping_after(chunks):
+    """In place of `stop.Catcher`: the n-th one entered stops after so many looks."""
+    left = iter(chunks)
+    return lambda: runs.StopAfter(next(left))
+
+
+STOPPED = """
+    import os
+    sys.path.insert(0, str(runs.TESTS / "sweep"))
+    import small
+    from jaxdl import launch
+    from jaxdl.sweep import race
+    race.decide = small.forced(sys.argv[1] == "True")
+    sys.exit(launch.main(sys.argv[2:]))
+"""
+
+
+@pytest.mark.parametrize("together", [True, False], ids=["together", "one by one"])
+def test_a_signal_stops_and_resume_goes_on(together, toy, monkeypatch, capsys):
+    monkeypatch.setattr(race, "decide", small.forced(together))
+    sizes = ["--steps", "1000", "--every", "50", "--chunk", "50"]
+    command = ["toy", "--sweep", "rate=0.1,0.2,0.3", *sizes, "--name"]
+    assert launch.main([*command, "whole"]) == 0
+    folder = toy / "runs/toy/a"
+    process = runs.child(STOPPED, together, *command, "a")
+    while not any(folder.glob("**/checkpoints/50")) and process.poll() is None:
+        time.sleep(0.002)
+    process.send_signal(signal.SIGTERM)
+    output, complaints = process.communicate(timeout=60)
+    assert process.returncode == stop.EXIT_CODE, complaints
+    assert output.splitlines()[-1].endswith("--resume runs/toy/a")
+    record = json.loads((folder / "run.json").read_text())
+    assert record["result"]["status"] == "stopped"
+    states = {row["status"] for row in small.table(folder).values()}
+    assert "stopped" in states
+    assert launch.main(["--resume", "runs/toy/a"]) == 0
+    assert small.curves(folder) == small.curves(toy / "runs/toy/whole")
+    assert small.table(folder) == small.table(toy / "runs/toy/whole")
+
+
+def test_a_signal_between_runs_counts(toy, monkeypatch):
+    """Also one that comes while nothing trains: while a group is planned, say."""
+    first = [True]
+    decide = small.forced(False)
+
+    def deciding(*arguments):
+        if first:
+            first.pop()
+            os.kill(os.getpid(), signal.SIGTERM)
+        return decide(*arguments)
+
+    monkeypatch.setattr(race, "decide", deciding)
+    assert launched("toy --sweep rate=0.1,0.2 --name a") == stop.EXIT_CODE
+    assert small.curves(toy / "runs/toy/a") == {}
+    assert launched("--resume runs/toy/a") == 0
+    assert len(small.curves(toy / "runs/toy/a")) == 2
+
+
+def test_a_signal_at_the_end_of_a_run_counts(toy, monkeypatch):
+    monkeypatch.setattr(race, "decide", small.forced(False))
+    train = loop.train
+
+    def training(*arguments, **options):
+        result = train(*arguments, **options)
+        os.kill(os.getpid(), signal.SIGTERM)
+        return result
+
+    monkeypatch.setattr(loop, "train", training)
+    assert launched("toy --sweep rate=0.1,0.2 --name a") == stop.EXIT_CODE
+    assert list(small.curves(toy / "runs/toy/a")) == ["rate=0.1"]
+
+
+def test_groups_side_by_side(toy, monkeypatch):
+    """Two processes, by submitit's local executor; and a resume finds nothing to do."""
+    tests = str(pathlib.Path(launch.__file__).parent.parent)
+    monkeypatch.setenv("PYTHONPATH", tests + os.pathsep + os.environ.get("PYTHONPATH", ""))
+    assert launched("toy --sweep rate=0.1,0.2 size=3,4 --seeds 2 --jobs 2 --name jobs") == 0
+    assert launched("toy --sweep rate=0.1,0.2 size=3,4 --seeds 2 --name here") == 0
+    assert small.table(toy / "runs/toy/jobs") == small.table(toy / "runs/toy/here")
+    assert small.curves(toy / "runs/toy/jobs") == small.curves(toy / "runs/toy/here")
+    monkeypatch.setattr(subprocess, "Popen", None)
+    assert launched("--resume runs/toy/jobs --jobs 2") == 0
+
+
+BAD = {
+    "toy --sweep reat=1,2": "--sweep must name hyperparameters of the experiment, got 'reat'. "
+    "Did you mean rate?",
+    "toy --sweep rate=": "--sweep rate must have at least one value, got none.",
+    "toy --sweep rate=log(0.5,0.1) --samples 3": None,
+    "toy --sweep rate=log(-1,1) --samples 3": "--sweep rate: A range of log must begin above 0, "
+    "got log(-1,1). `uniform` may begin anywhere.",
+    "toy --sweep rate=log(1e-3,1)": "A sweep over a range must say how many settings to draw, "
+    "got rate=log(0.001,1).\nAdd --samples 32, or list the values.",
+    "toy --jobs 2": "--jobs must come with a sweep: --sweep or --seeds.",
+    "toy --ensemble": "--ensemble must come with a sweep: --sweep or --seeds.",
+    "toy --sweep rate=0.1,0.2 --search tpe": "--search must come with --samples N, how many "
+    "settings to try.",
+    "toy --sweep rate=0.1,0.2 --search best --samples 2": None,
+    "toy --sweep seed=1,2": "--sweep must leave the seed alone. Give --seeds 8 instead.",
+    "blind --sweep rate=log(1e-3,1) --search tpe --samples 2": "A search must have a monitored "
+    "metric; set Run.monitor.",
+    "toy --samples 3": "A sweep must name what varies: --sweep width=64,128, or define "
+    "`def sweep()` in the experiment's file.",
+    "toy --seeds 3 --seed 4294967295": "--seed and --seeds must make seeds of at most 4294967295, "
+    "got 4294967295 and 3.",
+    "toy --seeds 2 --ensemble": "--ensemble must have a learner with `predict`, got one without.",
+    "toy --seeds 0": "--seeds must be at least 1, got 0.",
+    "toy --seeds 2 --dry-run": None,
+}
+
+
+@pytest.mark.parametrize("command", BAD, ids=lambda command: command.replace(" ", "_"))
+def test_refuses(command, toy, capsys):
+    assert launched(command) == 2
+    complaint = capsys.readouterr().err
+    assert complaint.startswith("error: ")
+    assert 1 <= len(complaint.splitlines()) <= 3
+    if BAD[command] is not None:
+        assert complaint == f"error: {BAD[command]}\n"
+    assert not (toy / "runs").exists()
+
+
+def test_refuses_to_resume_a_run_as_a_sweep(toy, capsys):
+    assert launched("toy --name one") == 0
+    capsys.readouterr()
+    assert launched("--resume runs/toy/one --ensemble") == 2
+    message = "--ensemble must come with a sweep, got the folder of a run, runs/toy/one."
+    assert capsys.readouterr().err == f"error: {message}\n"
+
+
+def test_refuses_to_resume_a_member_alone(toy, capsys):
+    assert launched("toy --sweep rate=0.1,0.2 --name a") == 0
+    capsys.readouterr()
+    assert launched("--resume runs/toy/a/rate=0.1") == 2
+    message = "--resume must be the folder of a whole sweep, got a member, runs/toy/a/rate=0.1."
+    assert capsys.readouterr().err.startswith(f"error: {message}\n")
+
+
+def test_refuses_another_sweep_in_the_folder(toy, capsys):
+    assert launched("toy --sweep rate=0.1,0.2 --name a") == 0
+    capsys.readouterr()
+    assert launched("toy --sweep rate=0.1,0.3 --name a") == 2
+    complaint = capsys.readouterr().err
+    assert "holds another run: --sweep was ['rate=0.1,0.2'], now ['rate=0.1,0.3']" in complaint
