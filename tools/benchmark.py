@@ -7,6 +7,8 @@ whatever else the machine does strikes all alike.
     python tools/benchmark.py                          # all rows; PyTorch comes with jaxdl[parity]
     python tools/benchmark.py --rows mlp,cnn --repeats 9 --json ratios.json
     python tools/benchmark.py --startup                # digits_cnn's start, second launch
+    python tools/benchmark.py --streams                # streamed data, benchmark_streams.py
+    python tools/benchmark.py --gpu                    # one GPU, benchmark_gpu.py
 
 The exit code is 1 where a floor is missed.
 """
@@ -26,7 +28,11 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-os.environ.setdefault("JAX_PLATFORMS", "cpu")
+if "--gpu" in sys.argv:
+    # PyTorch and the sweep's processes want memory of the same GPU.
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+else:
+    os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
 import benchmark_work
 import jax
@@ -262,8 +268,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--json", type=pathlib.Path, help="write the figures to this file")
     parser.add_argument("--without-torch", action="store_true")
     parser.add_argument("--startup", action="store_true", help="time digits_cnn's start instead")
+    parser.add_argument("--streams", action="store_true", help="time streamed data instead")
+    parser.add_argument("--gpu", action="store_true", help="time one GPU instead")
+    parser.add_argument("--small", action="store_true", help="with --gpu: a trial on any device")
     chosen = parser.parse_args(arguments)
     console = rich.console.Console(width=None if sys.stdout.isatty() else 120)
+    if chosen.gpu:
+        import benchmark_gpu
+
+        return benchmark_gpu.show(chosen.small, chosen.json, console)
+    if chosen.streams:
+        import benchmark_streams
+
+        return benchmark_streams.show(chosen.repeats, console)
     if chosen.startup:
         seconds = startup()
         console.print(f"digits_cnn, one step, second launch: {seconds:.1f} s (at most {STARTUP})")

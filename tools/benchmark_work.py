@@ -84,11 +84,20 @@ def transformer(
         model,
         classification.next_token,
         _bytes(length, batch),
-        functools.partial(_torch_gpt, width=width, depth=depth, heads=heads, length=length),
+        functools.partial(torch_gpt, width=width, depth=depth, heads=heads, length=length),
     )
 
 
-def _torch_gpt(torch: Any, width: int, depth: int, heads: int, length: int) -> Any:
+def torch_gpt(
+    torch: Any,
+    width: int,
+    depth: int,
+    heads: int,
+    length: int,
+    vocabulary: int = 256,
+    tied: bool = False,
+) -> Any:
+    """PyTorch's GPT of the same shape, its attention fused; tied: one matrix in and out."""
     nn, functional = torch.nn, torch.nn.functional
 
     class Block(nn.Module):
@@ -110,9 +119,11 @@ def _torch_gpt(torch: Any, width: int, depth: int, heads: int, length: int) -> A
     class Language(nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.embed, self.places = nn.Embedding(256, width), nn.Embedding(length, width)
+            self.embed, self.places = nn.Embedding(vocabulary, width), nn.Embedding(length, width)
             self.blocks = nn.Sequential(*(Block() for _ in range(depth)))
-            self.norm, self.output = nn.LayerNorm(width), nn.Linear(width, 256, bias=False)
+            self.norm, self.output = nn.LayerNorm(width), nn.Linear(width, vocabulary, bias=False)
+            if tied:
+                self.output.weight = self.embed.weight
 
         def forward(self, tokens: Any) -> Any:
             x = self.embed(tokens) + self.places.weight[None, : tokens.shape[1]]

@@ -119,3 +119,21 @@ def test_bad_sizes_are_refused():
         attention.attend(query, key, value, implementation="flash")
     with pytest.raises(errors.InputError, match="multiple of its groups, got 4 and 3"):
         attention.MultiHead(4, groups=3)
+
+
+@pytest.mark.parametrize(
+    "device, dtype, width, masked, chosen",
+    [
+        ("cpu", jnp.bfloat16, 64, False, "matmul"),
+        ("NVIDIA H200", jnp.bfloat16, 64, False, "cudnn"),
+        ("NVIDIA H200", jnp.float32, 64, False, "jax"),
+        ("NVIDIA H200", jnp.bfloat16, 60, False, "jax"),
+        ("NVIDIA H200", jnp.float16, 64, True, "jax"),
+        ("Tesla V100", jnp.float16, 64, False, "jax"),
+        ("TPU v5 lite", jnp.bfloat16, 64, False, "jax"),
+    ],
+)
+def test_the_kernel_goes_by_device_and_shape(device, dtype, width, masked, chosen):
+    query = jnp.zeros((1, 4, 2, width), dtype)
+    mask = jnp.ones((1, 4, 4), bool) if masked else None
+    assert attention._implementation(device, query, mask) == chosen

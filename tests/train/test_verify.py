@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import runs
 
-from jaxdl import errors, launch, learner, metrics
+from jaxdl import errors, experiment, launch, learner, metrics
 from jaxdl.data import batches, streams
 from jaxdl.train import loop, proofs, verify
 
@@ -27,19 +27,21 @@ def wide(monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
 
 
-SMALL = {
-    "digits_mlp": (["--width", "8", "--dropout", "0.3"], 7),
-    "digits_cnn": (["--width", "2", "--batch-size", "8"], 7),
-    "stdlib_rnn": (["--width", "4", "--length", "8", "--test-bytes", "600"], 6),
-}
+def test_an_experiment_keeps_its_promises(capsys, wide):
+    assert launch.main(["digits_mlp", "--width", "8", "--dropout", "0.3", "--verify"]) == 0
+    found = verdicts(capsys.readouterr().out)
+    assert found == {"proved": 7, "failed": 0, "not applicable": 0}
 
 
-@pytest.mark.parametrize("name", SMALL)
-def test_experiments_keep_their_promises(name, capsys, wide):
-    words, proved = SMALL[name]
-    assert launch.main([name, *words, "--verify"]) == 0
-    counts = {"proved": proved, "failed": 0, "not applicable": 7 - proved}
-    assert verdicts(capsys.readouterr().out) == counts
+@pytest.mark.parametrize("name, fields", [("digits_cnn", {"batch_size": 8}), ("cancer_mlp", {})])
+def test_experiments_keep_their_promises_on_one_device(name, fields, capsys, wide, monkeypatch):
+    if name == "digits_cnn":
+        monkeypatch.setattr(proofs, "MOST_OPERATIONS", 0)  # the others run without the compiler
+    function = experiment.find(name).function
+    assert verify.show(lambda: function(width=4, **fields), runs.launched(), STEPS) == 0
+    found = verdicts(capsys.readouterr().out)
+    skipped = 2 if name == "digits_cnn" else 1
+    assert found == {"proved": 7 - skipped, "failed": 0, "not applicable": skipped}
 
 
 def spoiled(change, **settings):
@@ -161,11 +163,6 @@ def test_a_step_that_minds_its_devices_is_seen(tmp_path):
 
 
 def test_the_exit_code_and_the_reasons(capsys, wide, monkeypatch):
-    assert verify.show(runs.linear, runs.launched(), STEPS) == 0
-    said = capsys.readouterr().out
-    assert verdicts(said) == {"proved": 6, "failed": 0, "not applicable": 1}
-    assert "there is no command" in said
-
     def bursting():
         raise ValueError("no sum [1],\nno sum")
 
