@@ -10,6 +10,7 @@ import runs
 from jaxdl import learner, metrics, run
 from jaxdl.data import batches
 from jaxdl.sweep import campaign, execute, plan, race, space
+from jaxdl.train import program
 
 
 def linear(rate: float = 0.1, size: int = 4, steps: int = 40) -> run.Run:
@@ -110,6 +111,22 @@ def curves(folder):
     """Member -> its curves, of all members of a sweep."""
     folders = [path.parent for path in sorted(folder.glob("*/run.json"))]
     return {path.name: runs.curves(path) for path in folders}
+
+
+def stepped(what, seed, steps):
+    """The state of a run after so many steps, each by itself."""
+    feed = batches.opened(what.train, seed)
+    made = program.Program(what, seed, feed.first())
+    carry = made.begin()
+    for i in range(steps):
+        carry = made.advance(carry, feed.take(i, 1), i, 1)
+    return carry.state
+
+
+def shape(what):
+    """Of a run's carry."""
+    feed = batches.opened(what.train, 0)
+    return program.Program(what, 0, feed.first()).shape
 
 
 def close(one, two, tolerance=1e-4):
