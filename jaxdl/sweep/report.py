@@ -282,8 +282,9 @@ def _word(plain: Any) -> str:
 
 
 def _shared_tags(members: Sequence[Member]) -> list[str]:
+    """Of what was learned: how fast a machine ran says nothing of a setting."""
     shared = set.intersection(*(set(member.history) for member in members))
-    return sorted(shared)
+    return sorted(tag for tag in shared if not tag.startswith("speed/"))
 
 
 def _band(curves: Sequence[tuple[np.ndarray, np.ndarray]]) -> Band:
