@@ -43,7 +43,7 @@ RATE = 3e-4
 class Size(NamedTuple):
     """How large everything is."""
 
-    fields: dict[str, int]  # of the GPT
+    fields: dict[str, Any]  # of the GPT
     batch: int
     chunks: tuple[int, ...]  # of the rolled scan; the last, the longest, divides the steps
     steps: int
@@ -54,8 +54,8 @@ class Size(NamedTuple):
     sweep_width: int
 
 
-GPT2 = {"vocabulary": 50257, "length": 1024, "width": 768, "depth": 12, "heads": 12}
-TINY = {"vocabulary": 64, "length": 16, "width": 16, "depth": 1, "heads": 2}
+GPT2: dict[str, Any] = {"vocabulary": 50257, "length": 1024, "width": 768, "depth": 12, "heads": 12}
+TINY: dict[str, Any] = {"vocabulary": 64, "length": 16, "width": 16, "depth": 1, "heads": 2}
 LARGE = Size(
     GPT2,
     batch=64,
@@ -220,7 +220,8 @@ def sweep(size: Size) -> dict[str, float]:
         for _ in members:  # the same program with other arguments: what they are costs nothing
             single(run.steps)
 
-    single(run.steps), together(run.steps)
+    single(run.steps)
+    together(run.steps)
     return {
         "together": _timed(lambda: together(run.steps)),
         "one after another": _timed(one_after_another),
