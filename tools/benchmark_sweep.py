@@ -43,9 +43,8 @@ from jaxdl import launch
 from jaxdl.sweep import race
 together = {together}
 if together is not None:
-    decide = race.decide
-    def decided(solo, feed, members, joined):
-        program = joined(members)[0] if together else None
+    def decided(run, members, ways):
+        program = (ways.together(members) if together else ways.alone())[0]
         return race.Decision(together, members, "as told"), program
     race.decide = decided
 sys.exit(launch.main({argv!r}))
