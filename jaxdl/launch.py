@@ -153,7 +153,9 @@ def _elsewhere(argv: Sequence[str], options: opt.Options) -> int | None:
 
         return submit.slurm(opt.without(argv, "slurm"), options.slurm)
     if options.processes is not None:
-        return cluster.spawn(opt.without(argv, "processes"), options.processes)
+        from jaxdl import spawn
+
+        return spawn.run(opt.without(argv, "processes"), options.processes)
     if options.devices is not None:
         from jaxdl.train import simulate
 
