@@ -3,20 +3,24 @@
 The sweep's folder has a record like a run's, so that it is resumed like one.
 """
 
+import collections
 import functools
 import inspect
 import json
 import pathlib
+import shlex
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import rich.console
+import rich.text
 
 from jaxdl import errors, hyperparameters, options, run, submit, values
 from jaxdl import experiment as files
 from jaxdl.sweep import ensemble, execute, plan, race, reading, report, search, space
-from jaxdl.train import event_file, lock, record, stop
+from jaxdl.train import event_file, lock, progress, record, stop
 
 BATCH = 16  # settings that a search proposes at a time, so that they can run together
 DECISION = "decision.json"  # how a group runs, in its folder
@@ -74,7 +78,7 @@ class Campaign(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """status: "completed", or "stopped" by a signal. members: in the order they were asked for."""
+    """status: "completed", or "stopped" by a signal. members: group by group."""
 
     status: str
     members: list[report.Member]
@@ -84,6 +88,7 @@ def run_all(campaign: Campaign) -> Outcome:
     """Run what has not been run yet, and report; a folder with the beginning is gone on with."""
     base = campaign.experiment.base
     hyperparameters = {**base.hyperparameters, **campaign.asked.recorded()}
+    began = time.perf_counter()
     first = campaign.experiment.make({})
     _check(campaign, first)
     with stop.Catcher() as stopping:
@@ -96,12 +101,14 @@ def run_all(campaign: Campaign) -> Outcome:
             rows = [_row(member) for part in parts for member in part.members]
             status = "completed" if finished else "stopped"
             _report(campaign, first, rows, console)
+            console.print(_summary(rows, time.perf_counter() - began), soft_wrap=True)
             result = {"status": status, "runs": len(rows)}
             if finished and campaign.ensemble:
                 result["ensembles"] = _ensembles(campaign, parts, console)
             record.write(campaign.folder, kept | {"result": result})
     if not finished:
-        console.print(f"stopped: go on with python -m jaxdl.launch --resume {campaign.folder}")
+        again = f"python -m jaxdl.launch --resume {shlex.quote(str(campaign.folder))}"
+        console.print(f"Stopped. Go on with: {again}", soft_wrap=True)
     return Outcome(status, rows)
 
 
@@ -129,7 +136,9 @@ def _rounds(
     done: list[_Part] = []
     for number, (settings, tell) in enumerate(_proposed(campaign, first)):
         groups = plan.groups(campaign.experiment.make, settings)
-        console.print(_headline(campaign, settings, groups), style="bold")
+        title, shared = _headline(campaign, settings, groups)
+        console.print(rich.text.Text(title, style="bold"), soft_wrap=True)
+        console.print(shared, soft_wrap=True)
         parts = [_Part(campaign, group, f"{number}.{i}") for i, group in enumerate(groups)]
         done += parts
         if campaign.elsewhere is not None:
@@ -330,15 +339,19 @@ def _score(members: Sequence[execute.Member], setting: space.Setting) -> float |
 
 def _headline(
     campaign: Campaign, settings: Sequence[space.Setting], groups: Sequence[plan.Group]
-) -> str:
+) -> tuple[str, str]:
+    """What is about to run, and in how many programs."""
     seeds = len(campaign.seeds)
-    runs = len(settings) * seeds
-    text = f"{campaign.experiment.base.experiment} · {runs:,} runs"
-    if len(settings) > 1:
-        text += f": {len(settings):,} settings × {seeds} seed{'s' if seeds > 1 else ''}"
-    shared = f"{len(groups)} program{'s' if len(groups) > 1 else ''}"
-    varied = ", ".join([*(groups[0].varied if len(groups[0].settings) > 1 else ()), "seed"])
-    return f"{text} · {shared}, in which {varied} may vary · {campaign.folder}"
+    count = len(settings) * seeds
+    text = f"{campaign.experiment.base.experiment} · {count:,} run{'s' if count > 1 else ''}"
+    if len(settings) > 1 and seeds > 1:
+        text += f": {len(settings):,} settings × {seeds} seeds"
+    varied = max((group.varied for group in groups), key=len)
+    values = ", ".join([*varied, *(["seed"] if seeds > 1 else [])])
+    shared = "one program" if len(groups) == 1 else f"{len(groups)} programs"
+    if count > len(groups):
+        shared += f", in which {values} may vary"
+    return f"{text} · {campaign.folder}", shared
 
 
 def _row(member: execute.Member) -> report.Member:
@@ -365,6 +378,12 @@ def _columns(points: Sequence[tuple[int, float]]) -> tuple[Any, Any]:
     return np.array(steps), np.array(numbers)
 
 
+def _summary(rows: Sequence[report.Member], seconds: float) -> str:
+    counts = collections.Counter(row.status for row in rows)
+    runs = ", ".join(f"{count:,} {status}" for status, count in counts.items())
+    return f"runs:     {runs or 'none'}, in {progress.duration(seconds)}"
+
+
 def _report(
     campaign: Campaign,
     first: run.Run,
@@ -377,5 +396,5 @@ def _report(
     report.write_bands(campaign.folder, report.bands(rows))
     table = report.table(rows, tag, highest)
     console.print(table)
-    console.print(f"all runs: {campaign.folder / report.FILE}", soft_wrap=True)
+    console.print(f"table:    {campaign.folder / report.FILE}", soft_wrap=True)
     console.print(f"curves:   tensorboard --logdir {campaign.folder}", soft_wrap=True)

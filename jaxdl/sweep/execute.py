@@ -44,7 +44,8 @@ class Member(NamedTuple):
     @property
     def varied(self) -> dict[str, Any]:
         """What tells it from other members, in words for a terminal."""
-        return {**self.setting, "seed": self.seed}
+        several = self.folder.name != self.setting.label  # seeds
+        return {**self.setting, **({"seed": self.seed} if several else {})}
 
 
 class Experiment(NamedTuple):
@@ -120,9 +121,9 @@ def run(
     say(_headline(group, mine, decision))
     if not decision.together:
         program = program or ways.alone()[0]
-        return _one_after_another(experiment, program, family, mine, say, stopping)
+        return _one_after_another(experiment, program, family, mine, say, quiet, stopping)
     program = program or _joined(first, family, decision.wave)[0]
-    return _together(experiment, program, family, mine, folder, quiet, stopping)
+    return _together(experiment, program, family, mine, folder, say, quiet, stopping)
 
 
 def _alone(run: runs.Run, family: programs.Family) -> tuple[programs.Program, batches.Feed]:
@@ -156,14 +157,15 @@ def _spread(run: runs.Run) -> Mapping[str, int] | None:
 
 
 def _headline(group: plan.Group, mine: Sequence[Member], decision: race.Decision) -> str:
-    named = group.label
-    count = f"{len(mine)} run{'s' if len(mine) > 1 else ''}"
-    way = "together" if decision.together else "one after another"
-    if decision.together and decision.wave < len(mine):
-        way = f"in waves of {decision.wave}, as memory allows"
-    elif len(mine) == 1:
-        return f"{named or 'one program'}: {count}"
-    return f"{named or 'one program'}: {count} {way} ({decision.why})"
+    named = f"{group.label}: " if group.label else ""
+    if len(mine) == 1:
+        return f"{named}one run"
+    way = "one after another"
+    if decision.together:
+        way = "together, shown by their mean"
+        if decision.wave < len(mine):
+            way = f"in waves of {decision.wave}, as memory allows, shown by their mean"
+    return f"{named}{len(mine)} runs {way} ({decision.why})"
 
 
 # --- one after another
@@ -175,6 +177,7 @@ def _one_after_another(
     family: programs.Family,
     mine: Sequence[Member],
     say: Say,
+    quiet: bool,
     stopping: stop.Catcher,
 ) -> bool:
     for i, member in enumerate(mine):
@@ -188,7 +191,9 @@ def _one_after_another(
         program = solo.serving(theirs, feed.first())
         feed.close()
         try:
-            result = loop.train(run, member.folder, member.launched, quiet=True, program=program)
+            batch_size = None if run.train is None else run.train.batch_size
+            line = progress.Line(run.steps, batch_size, quiet, _named(member))
+            result = loop.train(run, member.folder, member.launched, program=program, terminal=line)
         except errors.NonFiniteError as error:
             say(f"  {_named(member)}: failed. {str(error).splitlines()[0]}", "yellow")
             continue
@@ -240,7 +245,8 @@ def _wave(
     if run.train is None:
         feed, axes = batches.Nothing(), None
     else:
-        feed, axes = run.train.together(seeds)
+        source: Any = run.train  # that examples in memory can do so, the race has asked
+        feed, axes = source.together(seeds)
     return programs.Family(family.make, seeds, numbers, axes), feed
 
 
@@ -250,10 +256,11 @@ def _together(
     family: programs.Family,
     mine: Sequence[Member],
     folder: pathlib.Path,
+    say: Say,
     quiet: bool,
     stopping: stop.Catcher,
 ) -> bool:
-    size = program.members
+    size = len(program.family.seeds)
     for number, start in enumerate(range(0, len(mine), size)):
         some = mine[start : start + size]
         if all(member.status for member in some):
@@ -267,6 +274,9 @@ def _together(
         mate = program.serving(theirs, feed.first())
         with terminal:
             results = loop.train_together(entries, folder / str(number), mate, feed, terminal)
+        for member, result in zip(some, results, strict=True):
+            if result.status == "failed":
+                say(f"  {_named(member)}: failed by step {result.step}, no longer finite", "yellow")
         if any(result.status == "stopped" for result in results):
             return False
     return True

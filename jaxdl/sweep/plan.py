@@ -10,12 +10,14 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
+import jax.core
 import jax.extend.core
 import jax.numpy as jnp
 
 from jaxdl import run as runs
 from jaxdl import values
 from jaxdl.data import batches
+from jaxdl.sweep import space
 
 Values = Mapping[str, Any]  # flat name -> value, of a setting
 Make = Callable[[Values], runs.Run]  # the experiment, with these in place of the base's values
@@ -29,7 +31,7 @@ class Group(NamedTuple):
     """Settings that share one program, and the names of what differs between them."""
 
     varied: tuple[str, ...]
-    settings: list[Values]
+    settings: list[space.Setting]
 
     @property
     def label(self) -> str:
@@ -42,14 +44,14 @@ class Group(NamedTuple):
         return make({**self.settings[0], **numbers})
 
 
-def groups(make: Make, settings: Sequence[Values]) -> list[Group]:
+def groups(make: Make, settings: Sequence[space.Setting]) -> list[Group]:
     """The settings, in as few groups as tracing allows; their order is kept within a group."""
     names = [name for name in settings[0] if _numeric([s[name] for s in settings])]
     varied: list[str] = []
     for name in names:
         if traces(make, settings[0], [*varied, name]):
             varied.append(name)
-    shapes: dict[Any, list[Values]] = {}
+    shapes: dict[Any, list[space.Setting]] = {}
     for setting in settings:
         # In words: 1, 1.0 and True are equal to Python, and yet other programs.
         shape = tuple((name, repr(setting[name])) for name in setting if name not in varied)
@@ -108,7 +110,7 @@ def _alike(run: runs.Run, plain: runs.Run) -> bool:
     if (run.train is None) != (plain.train is None) or run.tests.keys() != plain.tests.keys():
         return False
     for mine, theirs in ((run.train, plain.train), *zip_values(run.tests, plain.tests)):
-        if mine is None:
+        if mine is None or theirs is None:
             continue
         if getattr(mine, "batch_size", None) != getattr(theirs, "batch_size", None):
             return False

@@ -64,11 +64,13 @@ def train(
     profile: tuple[int, int] | None = None,
     quiet: bool = False,
     program: programs.Program | None = None,
+    terminal: progress.Progress | None = None,
 ) -> Result:
     """Run to the end, or to a signal; a folder that holds the beginning of this run is resumed.
 
     profile: a trace of JAX's profiler from one step to another goes into the run's folder.
     program: the run's functions, where another run of the same shape has had them compiled.
+    terminal: in place of one that says all there is to say.
     errors.NonFiniteError: a metric or the state is no number any more.
     errors.InputError: the folder holds another run. errors.StorageError: it cannot be written.
     """
@@ -83,8 +85,9 @@ def train(
             if first:
                 stack.enter_context(lock.Lock(folder))
         saved = stack.enter_context(checkpoint.Checkpoints(folder / "checkpoints", run.keep))
-        batch_size = None if run.train is None else run.train.batch_size
-        terminal = progress.Progress(run.steps, batch_size, quiet or not cluster.leader())
+        if terminal is None:
+            batch_size = None if run.train is None else run.train.batch_size
+            terminal = progress.Progress(run.steps, batch_size, quiet or not cluster.leader())
         terminal.say(card.title(launched, program, folder), "bold")
         books = bookkeeping.Books(run, folder, launched, kept, cluster.leader())
         stack.callback(books.close)

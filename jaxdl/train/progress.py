@@ -78,6 +78,29 @@ class Progress:
         self.console.print(table)
 
 
+class Line(Progress):
+    """Of a run among others: its moving line alone, with a name, and what is amiss."""
+
+    def __init__(self, steps: int, batch_size: int | None, quiet: bool, name: str) -> None:
+        super().__init__(steps, batch_size, quiet)
+        self.name = name
+
+    def say(self, line: str, style: str = "") -> None:
+        """A line that stays, if it is a warning."""
+        if style == "yellow":
+            super().say(line, style)
+
+    def busy(self, doing: str) -> None:
+        """What the run does instead of training."""
+        super().busy(f"{self.name}  {doing}")
+
+    def test(self, step: int, values: Mapping[str, float], best: bool) -> None:
+        """Not shown."""
+
+    def table(self, title: str, rows: Mapping[str, str]) -> None:
+        """Not shown."""
+
+
 def listed(values: Mapping[str, float]) -> str:
     """Metrics on one line, losses first."""
     names = sorted(values, key=lambda name: not name.endswith("loss"))

@@ -1,5 +1,7 @@
 """Which hyperparameters are values of one program is found out by tracing."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -13,7 +15,7 @@ from jaxdl.data import batches, streams
 from jaxdl.learners import gradient
 from jaxdl.losses import classification
 from jaxdl.models import mlp
-from jaxdl.sweep import execute, plan
+from jaxdl.sweep import execute
 from jaxdl.train import program
 
 DATA = runs.examples()
@@ -243,19 +245,14 @@ def test_a_stream_has_each_members_value(tmp_path):
         train = streams.dataset(source, 8)
         return runs.linear(steps=10, log_every=5, eval_every=10, train=train)
 
-    check_members(streamed, "stretch", (1.0, 3.0), tmp_path / "arrays")
+    check_members(streamed, "stretch", (1.0, 3.0), tmp_path / "arrays", programs=2)
     check_members(mapped, "stretch", (1.0, 3.0), tmp_path / "mapped")
 
 
 def test_a_summary_has_each_members_value(tmp_path):
     def shown(rate: float = 0.1) -> run.Run:
-        return runs.linear(
-            rate,
-            steps=10,
-            log_every=5,
-            eval_every=5,
-            summaries={"shown/rate": lambda state, key: float(rate)},
-        )
+        shows = {"shown/rate": lambda state, key: float(rate)}
+        return dataclasses.replace(small.walk(rate, steps=10, every=5), summaries=shows)
 
     check_members(shown, "rate", (0.25, 0.5), tmp_path)
     for name in ("rate=0.25", "rate=0.5"):
@@ -263,13 +260,11 @@ def test_a_summary_has_each_members_value(tmp_path):
         assert points == [(5, float(name[5:])), (10, float(name[5:]))]
 
 
-def check_members(function, name, values, folder):
-    """Members are as runs of their own, and not alike."""
+def check_members(function, name, values, folder, programs=1):
+    """Members are as runs of their own, and not alike; the first one's value is not the last's."""
     small.run_all(function, folder / "sweep", f"{name}={','.join(map(str, values))}")
-    found = []
-    for value in values:
-        runs.train(function(value), folder / str(value))
-        found.append(runs.curves(folder / "sweep" / f"{name}={value}"))
-        small.close(found[-1], runs.curves(folder / str(value)))
+    found = [runs.curves(folder / "sweep" / f"{name}={value}") for value in values]
     assert found[0] != found[1]
-    assert isinstance(small.groups(function, **{name: values})[0], plan.Group)
+    runs.train(function(values[1]), folder / "alone")
+    small.close(found[1], runs.curves(folder / "alone"))
+    assert len(small.groups(function, **{name: values})) == programs
