@@ -201,7 +201,11 @@ def _side_by_side(
         run_part,
         [str(part.folder) for part in todo],
         where.jobs,
-        lambda i, job: console.print(f"  group {todo[i].folder.name}: job {job.job_id} ended"),
+        lambda i, job: console.print(
+            f"  {todo[i].group.label or 'the one group'}: job {job.job_id} has ended, "
+            f"output in {logs.with_name(job.job_id)}",
+            soft_wrap=True,
+        ),
         lambda: stopping.requested is not None,
     )
     if stopping.requested is not None:

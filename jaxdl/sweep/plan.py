@@ -45,12 +45,18 @@ class Group(NamedTuple):
 
 
 def groups(make: Make, settings: Sequence[space.Setting]) -> list[Group]:
-    """The settings, in as few groups as tracing allows; their order is kept within a group."""
+    """The settings, in as few groups as tracing allows; their order is kept within a group.
+
+    errors.InputError: the experiment refuses the lowest or the highest of a parameter's values.
+    """
     names = [name for name in settings[0] if _numeric([s[name] for s in settings])]
     varied: list[str] = []
     for name in names:
         if traces(make, settings[0], [*varied, name]):
             varied.append(name)
+    for name in varied:  # a tracer passes what the experiment refuses of a plain number
+        for extreme in (min, max):
+            make(extreme(settings, key=lambda setting, name=name: setting[name]))
     shapes: dict[Any, list[space.Setting]] = {}
     for setting in settings:
         # In words: 1, 1.0 and True are equal to Python, and yet other programs.

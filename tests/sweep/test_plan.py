@@ -10,7 +10,7 @@ import pytest
 import runs
 import small
 
-from jaxdl import learner, metrics, run
+from jaxdl import errors, learner, metrics, run
 from jaxdl.data import batches, streams
 from jaxdl.learners import gradient
 from jaxdl.losses import classification
@@ -147,6 +147,13 @@ def test_a_large_integer_is_no_value():
 
     assert len(small.groups(salted, salt=(2**40, 2**40 + 1))) == 2
     assert len(small.groups(salted, salt=(1, 2))) == 1
+
+
+@pytest.mark.parametrize("values", [(1.0, -1.0, 2.0), (0.0, 1.0), (-0.5, 1.0, 2.0)])
+def test_what_the_experiment_refuses_is_refused(values):
+    """Though a tracer would pass; before anything runs."""
+    with pytest.raises(errors.InputError, match="clip must be positive"):
+        small.groups(network, clip=values)
 
 
 def test_a_change_of_the_state_is_no_value():
