@@ -225,6 +225,25 @@ def test_groups_side_by_side(toy, monkeypatch):
     assert launched("--resume runs/toy/jobs --jobs 2") == 0
 
 
+def test_a_signal_stops_groups_side_by_side(toy, monkeypatch):
+    """The launcher's own process gets it, and passes it on."""
+    tests = str(pathlib.Path(launch.__file__).parent.parent)
+    monkeypatch.setenv("PYTHONPATH", tests + os.pathsep + os.environ.get("PYTHONPATH", ""))
+    sizes = ["--steps", "10000000", "--every", "1000", "--chunk", "100"]
+    words = ["toy", "--sweep", "size=3,4", *sizes, "--jobs", "2", "--name", "a"]
+    process = runs.child(STOPPED, False, *words)
+    saved = "runs/toy/a/size=*/checkpoints"
+    while len({path.parent for path in toy.glob(f"{saved}/*000")}) < 2 and process.poll() is None:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGTERM)
+    _, complaints = process.communicate(timeout=60)
+    assert process.returncode == stop.EXIT_CODE, complaints
+    rows = small.table(toy / "runs/toy/a")
+    assert [row["status"] for row in rows.values()] == ["stopped"] * 2
+    for row in rows.values():  # they had the time to save
+        assert (toy / f"runs/toy/a/{row['label']}/checkpoints/{row['step']}").is_dir()
+
+
 BAD = {
     "toy --sweep reat=1,2": "--sweep must name hyperparameters of the experiment, got 'reat'. "
     "Did you mean rate?",
