@@ -261,6 +261,8 @@ def _sweep(arranged: _Arranged, options: opt.Options, asked: "campaign.Asked") -
         elsewhere = campaign.Elsewhere(kind, options.jobs or 64, options.slurm or "")
     made = execute.Experiment(function, arranged.values, arranged.launched, options.mesh)
     space = campaign.asked_space(asked, function)
+    if options.mesh is None:
+        execute.share_cores()
     outcome = campaign.run_all(
         campaign.Campaign(made, space, asked, arranged.folder, False, elsewhere, options.ensemble)
     )

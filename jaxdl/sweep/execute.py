@@ -6,8 +6,10 @@
 <sweep>/results.csv, settings/ jaxdl/sweep/report.py
 """
 
+import contextlib
 import dataclasses
 import functools
+import os
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -23,6 +25,8 @@ from jaxdl.train import loop, progress, record, stop
 from jaxdl.train import mesh as meshes
 from jaxdl.train import program as programs
 
+DEVICES_FLAG = "xla_force_host_platform_device_count"
+MOST_CORES = 8  # a small sweep would fill more with members that nobody asked for
 FINISHED = ("completed", "stopped early", "failed")
 Say = Callable[..., None]
 
@@ -139,9 +143,23 @@ def _joined(
     mesh = _spread(run)
     if mesh is not None and size % _shards(run):
         mesh = {"member": 1}  # begun on other devices
-    run = dataclasses.replace(run, mesh=mesh)
     theirs, feed = _wave(run, family, size)
+
+    run = dataclasses.replace(run, mesh=mesh)
     return programs.Program(run, theirs.seeds[0], feed.first(), theirs, together=True), feed
+
+
+def share_cores() -> None:
+    """Let the CPU's cores be devices for members that run together, before JAX has started.
+
+    XLA runs small batched products on one core. Members exchange nothing, so that no device waits
+    for another: simulated devices that do can hang.
+    """
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
+    chosen = jax.config.jax_num_cpu_devices != -1 or DEVICES_FLAG in os.environ.get("XLA_FLAGS", "")
+    if not chosen:
+        with contextlib.suppress(RuntimeError):  # JAX has started, and keeps the devices it has
+            jax.config.update("jax_num_cpu_devices", min(cores, MOST_CORES))
 
 
 def _shards(run: runs.Run) -> int:
@@ -151,9 +169,7 @@ def _shards(run: runs.Run) -> int:
 
 def _spread(run: runs.Run) -> Mapping[str, int] | None:
     """Members that run together are shared out among the devices, not cut over them."""
-    if run.mesh is not None or jax.device_count() == 1 or jax.default_backend() == "cpu":
-        return run.mesh
-    return {"member": -1}
+    return run.mesh if run.mesh is not None or jax.device_count() == 1 else {"member": -1}
 
 
 def _headline(group: plan.Group, mine: Sequence[Member], decision: race.Decision) -> str:

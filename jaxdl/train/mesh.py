@@ -113,6 +113,13 @@ def members(mesh: jax.sharding.Mesh) -> jax.sharding.NamedSharding:
     return jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec(axis))
 
 
+def member_specs(mesh: jax.sharding.Mesh, axes: Any) -> Any:
+    """Axes as `jax.vmap` takes them, as `jax.shard_map` does: 0 is the axis of members."""
+    if isinstance(axes, tuple):
+        return tuple(member_specs(mesh, axis) for axis in axes)
+    return jax.sharding.PartitionSpec() if axes is None else members(mesh).spec
+
+
 def shardings(
     shapes: Any, mesh: jax.sharding.Mesh | jax.sharding.AbstractMesh, rules: Rules
 ) -> Any:

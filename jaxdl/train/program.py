@@ -103,10 +103,11 @@ class Program:
         # Traced once; `inline` puts its equations into whatever program calls it. What is known of
         # it here is without the mesh: the same mathematics on any number of devices.
         self._step = jax.jit(self._one_step, inline=True)
-        everywhere: Any = (
-            {} if self.mesh is None else {"out_shardings": meshes.replicated(self.mesh)}
-        )
-        self._examine = jax.jit(self._examine_one, static_argnums=0, **everywhere)
+        where: Any = {}
+        if self.mesh is not None:
+            place = meshes.members if together else meshes.replicated
+            where = {"out_shardings": place(self.mesh)}
+        self._examine = jax.jit(self._examine_one, static_argnums=0, **where)
         zero = jax.ShapeDtypeStruct((), jnp.uint32)
         one, data = self._one(self.who, 0), self._one(first, self.family.axes)
         state = jax.eval_shape(self._init, one, data)
@@ -246,7 +247,20 @@ class Program:
 
     def _each(self, function: Callable[..., Any], *axes: Any) -> Callable[..., Any]:
         """A function of one run; or of all members, whose arrays have these axes."""
-        return function if self.members is None else jax.vmap(function, in_axes=axes)
+        if self.members is None:
+            return function
+        every = jax.vmap(function, in_axes=axes)
+        if self.mesh is None:
+            return every
+        # Each device runs its own members, and none waits for another: not even in a loop that
+        # turns until all members are through, as the one that shuffles does.
+        return jax.shard_map(
+            every,
+            mesh=self.mesh,
+            in_specs=meshes.member_specs(self.mesh, axes),
+            out_specs=meshes.members(self.mesh).spec,
+            check_vma=False,
+        )
 
     def _init(self, who: Who, data: batches.Data) -> Any:
         run = self.family.make(who.values)
