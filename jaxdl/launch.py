@@ -5,13 +5,11 @@ Everything heavy (JAX, Flax, TensorBoard) is imported after the command line has
 """
 
 import dataclasses
-import datetime
 import inspect
 import io
 import json
 import os
 import pathlib
-import secrets
 import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -202,7 +200,7 @@ def _arranged(
     arguments = hyperparameters.assemble(launching.function, values)
     plain = hyperparameters.plain(arguments)
     launched = record.Launched(launching.name, launching.path, plain, seed, command)
-    name = options.name or cluster.broadcast(_new_name())
+    name = options.name or cluster.broadcast(opt.new_name())
     return _Arranged(launching, values, launched, folder or options.logdir / launching.name / name)
 
 
@@ -226,6 +224,9 @@ def _run(arranged: _Arranged, options: opt.Options) -> int:
 
 def _train(arranged: _Arranged, options: opt.Options, quiet: bool) -> "loop.Result":
     from jaxdl.train import loop
+
+    if "member" in (options.mesh or {}):
+        raise errors.InputError("--mesh member=N must come with a sweep, whose runs it shares out.")
 
     run = arranged.build(options.mesh)
     if options.profile is not None and options.profile[0] >= run.steps:
@@ -255,12 +256,23 @@ def _asked(arranged: _Arranged, options: opt.Options) -> "campaign.Asked | None"
 def _sweep(arranged: _Arranged, options: opt.Options, asked: "campaign.Asked") -> int:
     from jaxdl.sweep import campaign, execute
 
+    if cluster.count() > 1:
+        raise errors.InputError(
+            f"A sweep must run in one process, got {cluster.count()}. "
+            "--jobs N runs its groups side by side, --slurm as jobs."
+        )
+    if options.mesh is not None and set(options.mesh) - {"member"} and "member" in options.mesh:
+        raise errors.InputError("--mesh of a sweep must have the axis member alone, or not at all.")
     function, elsewhere = arranged.launching.function, None
     if options.jobs is not None or options.slurm is not None:
         kind = "local" if options.slurm is None else "slurm"
         elsewhere = campaign.Elsewhere(kind, options.jobs or 64, options.slurm or "")
     made = execute.Experiment(function, arranged.values, arranged.launched, options.mesh)
     space = campaign.asked_space(asked, function)
+    if twice := sorted(space.axes.keys() & arranged.values.keys()):
+        raise errors.InputError(
+            f"A hyperparameter must be given or swept, got both for {', '.join(twice)}."
+        )
     if options.mesh is None:
         execute.share_cores()
     outcome = campaign.run_all(
@@ -323,10 +335,6 @@ def _check_collisions(
                 f"A hyperparameter must not be called {parameter.name}, an option of the launcher; "
                 f"rename it in {experiment.shown(file.path)}."
             )
-
-
-def _new_name() -> str:
-    return f"{datetime.datetime.now():%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
 
 
 def _file_to_resume(words: Sequence[str]) -> experiment.File:

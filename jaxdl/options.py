@@ -3,9 +3,11 @@
 Only the standard library and light modules are imported here.
 """
 
+import datetime
 import os
 import pathlib
 import re
+import secrets
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -110,6 +112,11 @@ def without(argv: Sequence[str], *names: str) -> list[str]:
     return kept
 
 
+def new_name() -> str:
+    """Of the folder of a run that was given none: the time, and a few random digits."""
+    return f"{datetime.datetime.now():%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+
+
 def mesh(text: str) -> dict[str, int]:
     """Axis -> size of `data=4,fsdp=2`; whether it fits the devices is told by train/mesh.py."""
     sizes: dict[str, int] = {}
@@ -148,6 +155,8 @@ def _check_company(options: Options) -> None:
         raise errors.InputError(f"{chosen[0]} must come without {chosen[1]}.")
     if options.processes and options.slurm:
         raise errors.InputError("--processes must come without --slurm, which starts its own.")
+    if options.profile and options.sweeps:
+        raise errors.InputError("--profile must come without a sweep; it traces one run.")
     if options.processes and options.sweeps:
         raise errors.InputError(
             "--processes must come without a sweep; --jobs N runs its groups side by side."

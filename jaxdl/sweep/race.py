@@ -54,6 +54,8 @@ def decide(run: runs.Run, members: int, ways: Ways) -> tuple[Decision, programs.
         return alone._replace(why="there is one"), None
     if run.train is not None and not hasattr(run.train, "together"):
         return alone._replace(why="streams are read by one run at a time"), None
+    if run.mesh is not None and "member" not in run.mesh and jax.device_count() > 1:
+        return alone._replace(why="each has the whole mesh"), None
     shared, theirs = ways.together(members)
     if jax.default_backend() == "cpu" and shared.cost.convolves:
         return alone._replace(why="convolutions on CPU are slower together"), None
@@ -65,10 +67,11 @@ def decide(run: runs.Run, members: int, ways: Ways) -> tuple[Decision, programs.
         shared, theirs = ways.together(wave)
     solo, feed = ways.alone()
     wave = len(shared.family.seeds)  # filled up where there are several devices
-    single, fused = _seconds(solo, feed), _seconds(shared, theirs) / wave
+    real = members / -(-members // wave)  # those that were asked for
+    single, fused = _seconds(solo, feed), _seconds(shared, theirs) / real
     saves = run.steps // (run.save_every or run.steps) + 1
     apart = run.steps * single + ALONE + saves * SAVE
-    joint = run.steps * fused + saves * SAVE / wave
+    joint = run.steps * fused + saves * SAVE / real
     why = f"{_micro(fused)} a step and run together, {_micro(single)} one after another"
     if joint < apart:
         return Decision(True, wave, why), shared
@@ -93,8 +96,13 @@ def _seconds(program: programs.Program, feed: batches.Feed) -> float:
 
 def _wave(shared: programs.Program, feed: batches.Feed, members: int) -> int:
     """How many members fit into memory at once, in waves of equal size."""
-    # Beside what the program needs, the state of each member's best evaluation.
-    needed = shared.memory(feed.take(0, shared.layout.chunk)) + _bytes(shared.shape.state)
+    # Beside what the program needs, the state of each member's best evaluation. What XLA tells is
+    # of one device; those of a CPU share the machine's memory.
+    devices = 1 if shared.mesh is None else shared.mesh.size
+    best = _bytes(shared.shape.state) // devices
+    needed = shared.memory(feed.take(0, shared.layout.chunk)) + best
+    if jax.default_backend() == "cpu":
+        needed *= devices
     fits = max(1, int(members * SHARE * free_memory() / needed))
     return -(-members // -(-members // fits))
 
