@@ -8,6 +8,7 @@ whatever else the machine does strikes all alike.
     python tools/benchmark.py --rows mlp,cnn --repeats 9 --json ratios.json
     python tools/benchmark.py --startup                # digits_cnn's start, second launch
     python tools/benchmark.py --streams                # streamed data, benchmark_streams.py
+    python tools/benchmark.py --sweeps                 # sweeps and without, benchmark_sweep.py
     python tools/benchmark.py --gpu                    # one GPU, benchmark_gpu.py
 
 The exit code is 1 where a floor is missed.
@@ -269,14 +270,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--without-torch", action="store_true")
     parser.add_argument("--startup", action="store_true", help="time digits_cnn's start instead")
     parser.add_argument("--streams", action="store_true", help="time streamed data instead")
+    parser.add_argument("--sweeps", action="store_true", help="time whole sweeps instead")
     parser.add_argument("--gpu", action="store_true", help="time one GPU instead")
-    parser.add_argument("--small", action="store_true", help="with --gpu: a trial on any device")
+    parser.add_argument("--small", action="store_true", help="of --gpu, --sweeps: a short trial")
     chosen = parser.parse_args(arguments)
     console = rich.console.Console(width=None if sys.stdout.isatty() else 120)
     if chosen.gpu:
         import benchmark_gpu
 
         return benchmark_gpu.show(chosen.small, chosen.json, console)
+    if chosen.sweeps:
+        import benchmark_sweep
+
+        return benchmark_sweep.show(chosen.small, chosen.json, console)
     if chosen.streams:
         import benchmark_streams
 

@@ -1,7 +1,6 @@
 """A sweep beside the ways to do without one, in total wall time, as ratios.
 
-    python tools/benchmark_sweep.py                    # both rows, some minutes
-    python tools/benchmark_sweep.py --rows mlp --json sweeps.json
+    python tools/benchmark.py --sweeps                 # some minutes; --small is a trial
 
 Row mlp: 16 runs of digits_mlp (4 learning rates × 4 seeds) as one sweep, beside 16 launches of the
 command, and beside 16 runs in one process that each compile. Launches find the compilation cache
@@ -9,7 +8,6 @@ warm, as a user's do; nobody has it where runs compile in one process. Row cnn: 
 the way the race chooses, beside both ways. The exit code is 1 where a floor is missed.
 """
 
-import argparse
 import json
 import os
 import pathlib
@@ -126,9 +124,6 @@ def convolutions(folder: pathlib.Path, small: bool) -> Row:
     return Row(what, seconds, ratios, {"the better way": 0.9})
 
 
-ROWS = {"mlp": perceptrons, "cnn": convolutions}
-
-
 def _timed(function: Callable[[], None]) -> float:
     start = time.perf_counter()
     function()
@@ -165,22 +160,11 @@ def table(rows: Sequence[Row]) -> rich.table.Table:
     return out
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """The command; 0 where every floor is reached, 1 where one is not."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--rows", default=",".join(ROWS), help="which, separated by commas")
-    parser.add_argument("--json", type=pathlib.Path, help="write the figures to this file")
-    parser.add_argument("--small", action="store_true", help="few runs of few steps: a trial")
-    chosen = parser.parse_args(arguments)
-    if unknown := set(chosen.rows.split(",")) - set(ROWS):
-        parser.error(f"--rows must be among {', '.join(ROWS)}, got {', '.join(sorted(unknown))}.")
+def show(small: bool, path: pathlib.Path | None, console: rich.console.Console) -> int:
+    """Print the table, and write it as JSON if asked; 0 where every floor is reached, else 1."""
     with tempfile.TemporaryDirectory() as folder:
-        rows = [ROWS[name](pathlib.Path(folder), chosen.small) for name in chosen.rows.split(",")]
-    rich.console.Console(width=None if sys.stdout.isatty() else 110).print(table(rows))
-    if chosen.json is not None:
-        chosen.json.write_text(json.dumps([row._asdict() for row in rows], indent=2) + "\n")
+        rows = [row(pathlib.Path(folder), small) for row in (perceptrons, convolutions)]
+    console.print(table(rows))
+    if path is not None:
+        path.write_text(json.dumps([row._asdict() for row in rows], indent=2) + "\n")
     return int(not all(row.reached for row in rows))
-
-
-if __name__ == "__main__":
-    sys.exit(main())

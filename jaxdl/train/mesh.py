@@ -59,9 +59,11 @@ def make(sizes: Mapping[str, int] | None, devices: Any = None) -> jax.sharding.M
     count = math.prod(sizes.values())
     several = jax.process_count() > 1
     if count != len(devices) and (count != 1 or several):
+        here = "one device" if len(devices) == 1 else f"all {len(devices)} devices"
+        here += "" if several or len(devices) == 1 else ", or one"
         raise errors.InputError(
-            f"The mesh must have all {len(devices)} devices{'' if several else ', or one'}, "
-            f"got {_text(sizes)}, which has {count}.\nGive one axis -1 to take what is left."
+            f"The mesh must have {here}, got {_text(sizes)}, which has {count}.\n"
+            "Give one axis -1 to take what is left."
         )
     auto = (jax.sharding.AxisType.Auto,) * len(sizes)
     shape, names = tuple(sizes.values()), tuple(sizes)
