@@ -74,7 +74,6 @@ def test_default_intervals_keep_their_promise():
             run.Lowest("test/loss"),
         ),
     ],
-    ids=str,
 )
 def test_default_monitor(changes, monitor):
     assert described(**changes).monitor == monitor
