@@ -72,7 +72,8 @@ def examples(make: Callable[[int], Any], batch_size: int, *, size: int | None = 
     """Batches of a Grain MapDataset of single examples, which `make(seed)` returns, `.repeat()`ed.
 
     As `.batch(batch_size)` would make them, but each process reads and decodes its own examples
-    alone. errors.InputError, when read: an IterDataset, whose elements cannot be chosen.
+    alone; whole batches only where its share is not one of equal ones. errors.InputError, when
+    read: an IterDataset, whose elements cannot be chosen.
     """
 
     def own(seed: int, rows: slice) -> Any:
@@ -85,6 +86,8 @@ def examples(make: Callable[[int], Any], batch_size: int, *, size: int | None = 
                 "streams.dataset takes whole batches of any Grain dataset."
             )
         count = rows.stop - rows.start
+        if batch_size % count or rows.start % count:
+            return each.batch(batch_size).map(lambda b: jax.tree.map(lambda x: x[rows], b))
         return each.batch(count)[rows.start // count :: batch_size // count]
 
     return Stream(own, batch_size, size)

@@ -64,6 +64,7 @@ class Books:
     def meta(self) -> dict[str, Any]:
         """What a checkpoint keeps beside the state."""
         return {
+            "folder": self.folder.name,
             "best": self.best,
             "worse": self.worse,
             "failed": self.failed,
@@ -136,7 +137,16 @@ class Books:
 
     # --- end
 
-    def end(self, status: str, step: int, seconds: float, message: str = "") -> None:
+    def over(self, status: str, step: int, message: str = "") -> tuple[str, int, str]:
+        """What it is called, at which step and why: its own end, if it has come, before these."""
+        if self.failed:
+            return "failed", *self.failed
+        if self.ended:
+            step, status = self.ended
+            return status, step, ""
+        return status, step, message
+
+    def end(self, status: str, step: int, message: str, seconds: float) -> None:
         """Record how the run ended, and close its files."""
         over = status != "stopped"
         if self._writer is not None and over:

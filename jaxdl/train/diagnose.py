@@ -49,6 +49,7 @@ def explain(
     saved.wait()
     restored = saved.restore(program.shape, lambda line: None)
     feed = batches.opened(program.run.train, program.seed)
+    feed.onto(program.mesh)
     if restored is None:
         state, start = program.begin().state, 0
         kept = "there is no checkpoint yet"

@@ -90,6 +90,15 @@ def test_the_devices_of_a_mesh_get_their_rows(kind, sizes):
         spread.close()
 
 
+@pytest.mark.parametrize("rows", [slice(2, 6), slice(0, 4), slice(1, 3)], ids=str)
+def test_a_share_that_is_not_one_of_equal_ones(rows):
+    source = streams.examples(numbers, 6)
+    together, state = read(source, slice(0, 6), 7)
+    share, standing = read(source, rows, 7)
+    np.testing.assert_array_equal(share, together[:, rows])
+    assert standing == state
+
+
 def test_only_the_own_examples_are_decoded():
     decoded = []
 

@@ -225,7 +225,8 @@ def test_data_that_hold_an_infinity_are_no_fault_of_an_operation(tmp_path):
     assert lines[1].startswith("The first ")
 
 
-def test_a_stream_is_replayed_too(tmp_path):
+@pytest.mark.parametrize("mesh", [None, {"data": 2}], ids=["one device", "two devices"])
+def test_a_stream_is_replayed_too(mesh, tmp_path):
     what = runs.full(streamed=True, log_every=2, eval_every=2, save_every=2, steps=8)
     grown = optax.scale_by_schedule(lambda step: jnp.where(step == 4, jnp.nan, -0.1))
     model = nn.Dense(3, name="output")
@@ -239,7 +240,14 @@ def test_a_stream_is_replayed_too(tmp_path):
         Model(), lambda y, batch: {"loss": metrics.Mean.of((y**2).sum(-1))}, grown
     )
     what = runs.run.Run(
-        learner=taught, train=what.train, tests={}, steps=8, log_every=2, save_every=2
+        learner=taught,
+        train=what.train,
+        tests={},
+        steps=8,
+        log_every=2,
+        save_every=2,
+        mesh=mesh,
+        strategy="single",  # a chunk of one step is the very program that the replay runs
     )
     lines = failing(what, tmp_path / "run")
     assert lines[0] == "Step 5 made what is no finite number: all 2 parameters have NaN."
