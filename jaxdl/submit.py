@@ -46,18 +46,34 @@ def slurm(argv: Sequence[str], settings: str) -> int:
     argv: without --slurm. settings: as in `FORM`. One task a node, unless tasks_per_node says else.
     errors.InputError: a setting that is malformed or not known, no submitit, no SLURM here.
     """
-    parameters = _parameters(settings)
+    asked = parameters(settings)
     named = list(argv)
     given = dict(hyperparameters.groups(named[0 if named[0].startswith("-") else 1 :]))
     if "--name" not in given and "--resume" not in given:
         named += ["--name", _new_name()]  # a requeued job must find its folder
+    if given.get("--resume") == ["last"]:
+        named = _without_last(named, pathlib.Path(*given.get("--logdir", ["runs"])))
     folder = pathlib.Path(*given.get("--logdir", ["runs"])) / "slurm"
-    queue = executor("slurm", folder / "%j", parameters)
+    queue = executor("slurm", folder / "%j", asked)
     with _refused():
         job = queue.submit(Command(named))
     print(f"Submitted job {job.job_id}: python -m jaxdl.launch {' '.join(named)}")
     print(f"Its output: {folder / job.job_id}; squeue -j {job.job_id} shows how it stands.")
     return 0
+
+
+def _without_last(argv: Sequence[str], logdir: pathlib.Path) -> list[str]:
+    """With the folder that `--resume last` means now: another run may be the last later."""
+    named = not argv[0].startswith("-")
+    kind = experiment.find(argv[0]).name if named else "*"
+    records = list(logdir.glob(f"{kind}/*/run.json"))
+    if not records:
+        raise errors.InputError(f"--resume last must find a run in {logdir}, got none.")
+    folder = str(max(records, key=lambda path: path.stat().st_mtime).parent)
+    found = list(argv[: int(named)])
+    for flag, words in hyperparameters.groups(argv[int(named) :]):
+        found += [flag, *([folder] if flag == "--resume" else words)]
+    return found
 
 
 def executor(
@@ -79,7 +95,7 @@ def executor(
             "--slurm must be given on a machine that has SLURM's sbatch and srun, got one without "
             "them.\n--processes N runs on this machine alone."
         )
-    parameters = _parameters(settings) if isinstance(settings, str) else dict(settings)
+    asked = parameters(settings) if isinstance(settings, str) else dict(settings)
     if kind == "local":
         made = submitit.LocalExecutor(folder)
         made.update_parameters(timeout_min=YEAR)
@@ -87,7 +103,7 @@ def executor(
     made = submitit.AutoExecutor(folder, cluster="slurm", slurm_max_num_timeout=REQUEUES)
     # One task that dies takes the others along, which would wait for it.
     together = ["--kill-on-bad-exit=1"]
-    made.update_parameters(name="jaxdl", slurm_srun_args=together, **parameters)
+    made.update_parameters(name="jaxdl", slurm_srun_args=together, **asked)
     return made
 
 
@@ -102,11 +118,13 @@ def map(
     """Run a function on every item, so many at once; the jobs, when all have ended.
 
     function: importable or picklable, as are the items; `job.result()` is what it returned, or
-    raises. done(i, job) is called as each ends. stopping: once true, what runs gets SIGTERM, and no
-    more is begun. Local processes, or one array job on SLURM. An exception in between, such as
+    raises; of a job that was lost there is no `job.paths.result_pickle`, and it may wait for ever.
+    done(i, job) is called as each ends. stopping: once true, what runs gets SIGTERM, and no more is
+    begun. Local processes, or one array job on SLURM. An exception in between, such as
     KeyboardInterrupt, cancels what runs.
     """
     running: dict[int, Any] = {}  # by the item's number
+    lanes: dict[int, int] = {}  # likewise; those of running jobs differ
     jobs: list[Any] = []
     array = getattr(executor, "cluster", "local") == "slurm"
     stopped = False
@@ -123,7 +141,9 @@ def map(
                 for job in running.values():
                     _stop(job, array)
             while len(jobs) < len(items) and len(running) < at_once and not stopped:
-                _share_gpus(executor, len(jobs) % at_once, at_once)
+                lane = min(set(range(at_once)) - {lanes[i] for i in running})
+                _share_gpus(executor, lane, at_once)
+                lanes[len(jobs)] = lane
                 running[len(jobs)] = executor.submit(function, items[len(jobs)])
                 jobs.append(running[len(jobs)])
             if array:
@@ -180,18 +200,23 @@ def _share_gpus(executor: Any, lane: int, lanes: int) -> None:
     executor.update_parameters(gpus_per_node=len(share), visible_gpus=tuple(share))
 
 
-class Command:
-    """A command line of the launcher as submitit's function: run, stopped and saved, requeued.
+class Requeued:
+    """A function for submitit that stops and saves before its job's time limit, and is requeued.
 
     submitit's own handler of SIGUSR2 would requeue at once, in the middle of a step. This one first
     lets the loop stop and save; SIGTERM comes to the loop as on any machine.
     """
 
-    def __init__(self, argv: Sequence[str]) -> None:
-        self.argv = list(argv)
+    def run(self, *arguments: Any) -> Any:
+        """What it does."""
+        raise NotImplementedError
 
-    def __call__(self) -> int:
-        """Launch; returns the exit code 0. Any other ends the process with it."""
+    def stopped(self, result: Any) -> bool:
+        """Whether this is what `run` returns after a signal."""
+        raise NotImplementedError
+
+    def __call__(self, *arguments: Any) -> Any:
+        """Run; does not return where the job is queued again."""
         requeue = signal.getsignal(signal.SIGUSR2)
         asked: list[int] = []
 
@@ -204,23 +229,44 @@ class Command:
                 requeue(number, frame)  # type: ignore[operator]
 
         signal.signal(signal.SIGUSR2, stop_first)
-        code = _launch(self.argv)
-        if code == stop.EXIT_CODE:
+        result = self.run(*arguments)
+        if self.stopped(result):
             signal.signal(signal.SIGUSR2, requeue)
             if asked:
                 requeue(signal.SIGUSR2, None)  # type: ignore[operator]
+        return result
+
+    def checkpoint(self, *arguments: Any) -> Any:
+        """What submitit puts into the queue again; the run's folder holds the rest."""
+        from submitit.helpers import DelayedSubmission
+
+        return DelayedSubmission(self, *arguments)
+
+
+class Command(Requeued):
+    """A command line of the launcher."""
+
+    def __init__(self, argv: Sequence[str]) -> None:
+        self.argv = list(argv)
+
+    def run(self) -> int:
+        """Launch; returns the exit code."""
+        return _launch(self.argv)
+
+    def stopped(self, result: int) -> bool:
+        """Whether the run was stopped and saved."""
+        return result == stop.EXIT_CODE
+
+    def __call__(self) -> int:
+        """Launch; returns the exit code 0. Any other ends the process with it."""
+        code = super().__call__()
+        if self.stopped(code):
             # Stopped by SIGTERM: preempted or cancelled. SLURM requeues what it preempts, but not
             # what has ended by then.
             time.sleep(HOLD_SECONDS)
         if code:
             sys.exit(code)
         return code
-
-    def checkpoint(self) -> Any:
-        """What submitit puts into the queue again; the run's folder holds the rest."""
-        from submitit.helpers import DelayedSubmission
-
-        return DelayedSubmission(Command(self.argv))
 
 
 def _launch(argv: Sequence[str]) -> int:
@@ -253,9 +299,9 @@ def _refused() -> Iterator[None]:
 # --- settings
 
 
-def _parameters(settings: str) -> dict[str, Any]:
-    """submitit's parameters from `nodes=2,time=4:00:00,…`."""
-    parameters: dict[str, Any] = {"timeout_min": MINUTES, "slurm_signal_delay_s": WARNING}
+def parameters(settings: str) -> dict[str, Any]:
+    """submitit's parameters from `nodes=2,time=4:00:00,…`; errors.InputError as of `slurm`."""
+    found: dict[str, Any] = {"timeout_min": MINUTES, "slurm_signal_delay_s": WARNING}
     seen = set()
     for setting in filter(None, settings.split(",")):
         name, equals, value = setting.partition("=")
@@ -264,8 +310,8 @@ def _parameters(settings: str) -> dict[str, Any]:
         if name in seen:
             raise errors.InputError(f"--slurm must name each setting once, got {name} twice.")
         seen.add(name)
-        parameters |= _parameter(name, value)
-    return parameters
+        found |= _parameter(name, value)
+    return found
 
 
 def _parameter(name: str, value: str) -> dict[str, Any]:

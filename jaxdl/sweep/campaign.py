@@ -6,25 +6,22 @@ The sweep's folder has a record like a run's, so that it is resumed like one.
 import collections
 import functools
 import inspect
-import json
 import pathlib
 import shlex
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import rich.console
 import rich.text
 
-from jaxdl import errors, hyperparameters, options, run, submit, values
-from jaxdl import experiment as files
-from jaxdl.sweep import ensemble, execute, plan, race, reading, report, search, space
+from jaxdl import errors, hyperparameters, options, run
+from jaxdl.sweep import ensemble, execute, fanout, plan, reading, report, search, space
 from jaxdl.train import event_file, lock, progress, record, stop
 
 BATCH = 16  # settings that a search proposes at a time, so that they can run together
-DECISION = "decision.json"  # how a group runs, in its folder
-GROUP = "group.json"  # what it is, for a process of its own
+Elsewhere = fanout.Elsewhere
 
 
 class Asked(NamedTuple):
@@ -49,14 +46,6 @@ class Asked(NamedTuple):
         """What a record says; None where it is no sweep's."""
         found = {name[2:]: value for name, value in hyperparameters.items() if name[:2] == "--"}
         return cls(**found) if found else None
-
-
-class Elsewhere(NamedTuple):
-    """Where groups run side by side: "local" processes or "slurm" jobs, so many at once."""
-
-    kind: Literal["local", "slurm"]
-    jobs: int
-    settings: str = ""
 
 
 class Campaign(NamedTuple):
@@ -97,7 +86,7 @@ def run_all(campaign: Campaign) -> Outcome:
         )
         console = rich.console.Console(quiet=campaign.quiet, highlight=False)
         with lock.Lock(campaign.folder):
-            finished, parts = _rounds(campaign, first, stopping, console)
+            finished, parts, failed = _rounds(campaign, first, stopping, console)
             rows = [_row(member) for part in parts for member in part.members]
             status = "completed" if finished else "stopped"
             _report(campaign, first, rows, console)
@@ -106,6 +95,8 @@ def run_all(campaign: Campaign) -> Outcome:
             if finished and campaign.ensemble:
                 result["ensembles"] = _ensembles(campaign, parts, console)
             record.write(campaign.folder, kept | {"result": result})
+    if failed is not None:
+        raise failed
     if not finished:
         again = f"python -m jaxdl.launch --resume {shlex.quote(str(campaign.folder))}"
         console.print(f"Stopped. Go on with: {again}", soft_wrap=True)
@@ -125,109 +116,67 @@ def _check(campaign: Campaign, first: run.Run) -> None:
         raise errors.InputError("A search must have a monitored metric; set Run.monitor.")
     else:
         _search(campaign, first)
-    if campaign.ensemble and first.learner.predict is None:
-        raise errors.InputError("--ensemble must have a learner with `predict`, got one without.")
+    if campaign.elsewhere is not None:
+        fanout.check(campaign.elsewhere)
+    if campaign.ensemble:
+        if first.learner.predict is None:
+            raise errors.InputError(
+                "--ensemble must have a learner with `predict`, got one without."
+            )
+        for test in first.tests:
+            ensemble.check(first, test)
 
 
 def _rounds(
     campaign: Campaign, first: run.Run, stopping: stop.Catcher, console: rich.console.Console
-) -> tuple[bool, list["_Part"]]:
-    """Whether all have been run, and the groups."""
-    done: list[_Part] = []
+) -> tuple[bool, list[fanout.Part], errors.UserError | None]:
+    """Whether all have been run, the groups, and why one could not be."""
+    done: list[fanout.Part] = []
+    at, quiet = campaign.folder / "groups", campaign.quiet
     for number, (settings, tell) in enumerate(_proposed(campaign, first)):
-        groups = plan.groups(campaign.experiment.make, settings)
+        groups = plan.groups(campaign.experiment.make, _accepted(campaign, settings, console))
+        if not groups:
+            tell([])
+            continue
         title, shared = _headline(campaign, settings, groups)
         console.print(rich.text.Text(title, style="bold"), soft_wrap=True)
         console.print(shared, soft_wrap=True)
-        parts = [_Part(campaign, group, f"{number}.{i}") for i, group in enumerate(groups)]
+        parts = [
+            fanout.Part(campaign.experiment, group, campaign.seeds, at / f"{number}.{i}", quiet)
+            for i, group in enumerate(groups)
+        ]
         done += parts
         if campaign.elsewhere is not None:
-            finished = _side_by_side(campaign.elsewhere, parts, console, stopping)
+            came = fanout.side_by_side(
+                campaign.elsewhere,
+                parts,
+                lambda line: console.print(line, soft_wrap=True),
+                lambda: stopping.requested is not None,
+            )
         else:
-            finished = all(part.run(console, stopping) for part in parts)
-        if not finished:
-            return False, done
+            came = fanout.Came(all(part.run(console, stopping) for part in parts))
+        if not came.finished:
+            return False, done, came.error
         tell([member for part in parts for member in part.members])
-    return True, done
+    return True, done, None
 
 
-class _Part:
-    """A group of a sweep, with a folder for what it must remember."""
-
-    def __init__(self, campaign: Campaign, group: plan.Group, name: str) -> None:
-        self.campaign, self.group = campaign, group
-        self.folder = campaign.folder / "groups" / name
-        self.members = execute.members(
-            campaign.experiment, group.settings, campaign.seeds, campaign.folder
-        )
-
-    def run(self, console: rich.console.Console, stopping: stop.Catcher) -> bool:
-        """Run it, the way it has begun if it has; False where a signal came between."""
-        return execute.run(
-            self.campaign.experiment,
-            self.group,
-            self.members,
-            self.folder,
-            self._decision(),
-            lambda line, style="": console.print(line, style=style, soft_wrap=True),
-            self.campaign.quiet,
-            stopping,
-            lambda decision: _write(self.folder / DECISION, decision._asdict()),
-        )
-
-    def _decision(self) -> race.Decision | None:
+def _accepted(
+    campaign: Campaign, settings: list[space.Setting], console: rich.console.Console
+) -> list[space.Setting]:
+    """All; of a search those that the experiment accepts, which cannot know its rules."""
+    if campaign.asked.search is None:
+        return settings
+    found = []
+    for setting in settings:
         try:
-            return race.Decision(**json.loads((self.folder / DECISION).read_text()))
-        except (OSError, ValueError, TypeError):
-            return None  # not made yet, or half written: it is made anew
-
-
-def _side_by_side(
-    where: Elsewhere, parts: Sequence[_Part], console: rich.console.Console, stopping: stop.Catcher
-) -> bool:
-    """Run groups in processes or jobs of their own, which read from the folder what they are."""
-    todo = [part for part in parts if not all(member.status for member in part.members)]
-    for part in todo:
-        settings = [
-            {name: values.plain(value) for name, value in setting.items()}
-            for setting in part.group.settings
-        ]
-        _write(part.folder / GROUP, {"varied": part.group.varied, "settings": settings})
-    if not todo:
-        return True
-    logs = todo[0].campaign.folder / "groups" / "logs" / "%j"
-    jobs = submit.map(
-        submit.executor(where.kind, logs, where.settings),
-        run_part,
-        [str(part.folder) for part in todo],
-        where.jobs,
-        lambda i, job: console.print(
-            f"  {todo[i].group.label or 'the one group'}: job {job.job_id} has ended, "
-            f"output in {logs.with_name(job.job_id)}",
-            soft_wrap=True,
-        ),
-        lambda: stopping.requested is not None,
-    )
-    if stopping.requested is not None:
-        return all(member.status for part in todo for member in part.members)
-    return all(job.result() for job in jobs)
-
-
-def run_part(folder: str) -> bool:
-    """Run the group of this folder, in a process of its own; False where a signal came between."""
-    path = pathlib.Path(folder)
-    campaign = revived(path.parent.parent)
-    kept = json.loads((path / GROUP).read_text())
-    known = {p.name: p for p in hyperparameters.of(campaign.experiment.function)}
-    settings = []
-    for plain in kept["settings"]:
-        setting = {name: known[name].default for name in plain}
-        setting |= hyperparameters.revived(plain, known.values(), "the experiment")
-        settings.append(space.Setting(setting))
-    group = plan.Group(tuple(kept["varied"]), settings)
-    console = rich.console.Console(highlight=False)
-    with stop.Catcher() as stopping:
-        return _Part(campaign, group, path.name).run(console, stopping)
+            plan.check(campaign.experiment.make, setting)
+        except errors.InputError as error:
+            line = f"  {setting.label}: refused. {str(error).splitlines()[0]}"
+            console.print(rich.text.Text(line, style="yellow"), soft_wrap=True)
+        else:
+            found.append(setting)
+    return found
 
 
 def resumed(folder: pathlib.Path) -> Asked | None:
@@ -244,22 +193,6 @@ def resumed(folder: pathlib.Path) -> Asked | None:
     return Asked.read(record.read(folder).hyperparameters)
 
 
-def revived(folder: pathlib.Path) -> Campaign:
-    """The sweep in a folder, as it was asked for."""
-    recorded = record.read(folder)
-    asked = Asked.read(recorded.hyperparameters)
-    if asked is None:
-        raise errors.InputError(f"The folder {folder} must be a sweep's, got a run's.")
-    plain = {n: v for n, v in recorded.hyperparameters.items() if not n.startswith("--")}
-    copy = folder.absolute() / record.SOURCE
-    function = files.File(copy, recorded.experiment).function
-    known = hyperparameters.of(function)
-    given = hyperparameters.revived(plain, known, recorded.experiment)
-    base = recorded._replace(hyperparameters=plain, source=copy)
-    made = execute.Experiment(function, given, base)
-    return Campaign(made, asked_space(asked, function), asked, folder)
-
-
 def asked_space(asked: Asked, function: Callable[..., Any]) -> space.Space:
     """What is to vary: by the command line, or by the experiment's own `sweep()`."""
     known = hyperparameters.of(function)
@@ -274,16 +207,6 @@ def asked_space(asked: Asked, function: Callable[..., Any]) -> space.Space:
             "the experiment's file."
         )
     return space.Space({})
-
-
-def _write(path: pathlib.Path, content: Any) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(content))
-    except OSError as error:
-        raise errors.StorageError(
-            f"The sweep's folder must be writable, got {path}: {error.strerror}."
-        ) from error
 
 
 Tell = Callable[[Sequence[execute.Member]], None]
@@ -312,10 +235,10 @@ def _search(campaign: Campaign, first: run.Run) -> search.Search:
 
 
 def _ensembles(
-    campaign: Campaign, parts: Sequence[_Part], console: rich.console.Console
+    campaign: Campaign, parts: Sequence[fanout.Part], console: rich.console.Console
 ) -> dict[str, Any]:
     """The best states of runs of one shape as one model, on each test."""
-    alike: dict[Any, list[_Part]] = {}  # a search has parts of one shape in several rounds
+    alike: dict[Any, list[fanout.Part]] = {}  # a search has parts of one shape in several rounds
     for part in parts:
         alike.setdefault((part.group.label, part.group.varied), []).append(part)
     judged: dict[tuple[str, str], ensemble.Judged] = {}
@@ -335,10 +258,10 @@ def _ensembles(
 
 
 def _score(members: Sequence[execute.Member], setting: space.Setting) -> float | None:
-    """The mean over seeds of the best value, None where a seed failed."""
+    """The mean over seeds of the best value, None where a seed failed or was not run."""
     rows = [_row(member) for member in members if member.setting == setting]
     found = [row.best[1] for row in rows if row.best and row.status in report.FINISHED]
-    return sum(found) / len(found) if len(found) == len(rows) else None
+    return sum(found) / len(found) if found and len(found) == len(rows) else None
 
 
 def _headline(
@@ -346,7 +269,7 @@ def _headline(
 ) -> tuple[str, str]:
     """What is about to run, and in how many programs."""
     seeds = len(campaign.seeds)
-    count = len(settings) * seeds
+    count = sum(len(group.settings) for group in groups) * seeds
     text = f"{campaign.experiment.base.experiment} · {count:,} run{'s' if count > 1 else ''}"
     if len(settings) > 1 and seeds > 1:
         text += f": {len(settings):,} settings × {seeds} seeds"

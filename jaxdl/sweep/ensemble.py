@@ -3,6 +3,7 @@
 Only runs of one shape go into one ensemble, the best state of each.
 """
 
+import contextlib
 import math
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
@@ -63,15 +64,12 @@ def judge(
         return make(values).learner.predict(state, batch)  # type: ignore[misc]
 
     run = make(numbers[0])
-    if run.learner.predict is None:
-        raise errors.InputError("An ensemble must have a learner with `predict`, got one without.")
+    check(run, name)
     columns = {n: jnp.stack([jnp.asarray(own[n]) for own in numbers]) for n in numbers[0]}
     together = jax.jit(jax.vmap(predict, in_axes=(0, 0, None)))
     sums, classes = np.zeros(6), True
     for select, data in run.tests[name].once():
         batch = select(data, 0)
-        if not isinstance(batch, Mapping) or "target" not in batch:
-            raise errors.InputError("An ensemble must be judged on batches with a `target`.")
         target = np.asarray(batch["target"])
         classes = np.issubdtype(target.dtype, np.integer)
         outputs = np.asarray(together(stacked, columns, batch), np.float64)
@@ -85,6 +83,42 @@ def judge(
         mean_accuracy=mean_accuracy if classes else None,
         disagreement=disagreement if classes else math.sqrt(disagreement),
     )
+
+
+def check(run: runs.Run, name: str) -> None:
+    """errors.InputError unless `judge` can do so on this test: found out by tracing.
+
+    With targets of shape t, classes are integers and `predict` gives logits of shape
+    (*t, classes); numbers are floats and it gives t, or t but for a trailing 1 of either.
+    """
+    predict, key = run.learner.predict, jax.random.key(0)
+    if predict is None:
+        raise errors.InputError("An ensemble must have a learner with `predict`, got one without.")
+    select, data = next(iter(run.tests[name].once()))
+    batch = select(data, 0)
+    if not isinstance(batch, Mapping) or "target" not in batch:
+        raise errors.InputError("An ensemble must be judged on batches with a `target`.")
+    with contextlib.closing(batches.opened(run.train, 0)) as feed:
+        first = None if run.train is None else run.train.select(feed.first(), 0)
+    outputs = jax.eval_shape(lambda: predict(run.learner.init(key, first), batch))
+    shape = np.shape(batch["target"])
+    classes = np.issubdtype(batch["target"].dtype, np.integer)
+    got = " and ".join(str(leaf.shape) for leaf in jax.tree.leaves(outputs)) or "nothing"
+    if isinstance(outputs, jax.ShapeDtypeStruct):
+        if classes and outputs.ndim and outputs.shape[:-1] == shape:
+            return
+        if not classes and _bare(outputs.shape) == _bare(shape):
+            return
+    wanted = f"logits of shape ({', '.join(map(str, shape))}, classes)" if classes else shape
+    raise errors.InputError(
+        f"An ensemble's `predict` must give {wanted} for targets of shape {shape}, "
+        f"got {got} on {name}."
+    )
+
+
+def _bare(shape: Sequence[int]) -> tuple[int, ...]:
+    """Without a trailing 1."""
+    return tuple(shape[:-1] if len(shape) > 1 and shape[-1] == 1 else shape)
 
 
 def _of_classes(logits: np.ndarray, target: np.ndarray) -> np.ndarray:

@@ -1,8 +1,9 @@
 """Runs a sweep: group after group, each the faster way, every member with a folder of its own.
 
-<sweep>/sweep.json             what was asked for, and each group's way; a resume keeps to it
+<sweep>/run.json               what was asked for
 <sweep>/<setting>[,seed=<n>]/  a member: its record and its curves, as of any run
-<sweep>/groups/<n>/            checkpoints of members that run together
+<sweep>/groups/<n>/            decision.json, a group's way, to which a resume keeps; checkpoints of
+                               members that run together
 <sweep>/results.csv, settings/ jaxdl/sweep/report.py
 """
 

@@ -6,6 +6,7 @@ experiment itself tells: it is called with a tracer in the hyperparameter's plac
 returns is traced through `init`, `step` and `evaluate`.
 """
 
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -47,8 +48,11 @@ class Group(NamedTuple):
 def groups(make: Make, settings: Sequence[space.Setting]) -> list[Group]:
     """The settings, in as few groups as tracing allows; their order is kept within a group.
 
-    errors.InputError: the experiment refuses the lowest or the highest of a parameter's values.
+    errors.InputError: the experiment refuses the first of a group's settings, or the lowest or the
+    highest of a parameter's values.
     """
+    if not settings:
+        return []
     names = [name for name in settings[0] if _numeric([s[name] for s in settings])]
     varied: list[str] = []
     for name in names:
@@ -60,16 +64,41 @@ def groups(make: Make, settings: Sequence[space.Setting]) -> list[Group]:
     shapes: dict[Any, list[space.Setting]] = {}
     for setting in settings:
         # In words: 1, 1.0 and True are equal to Python, and yet other programs.
-        shape = tuple((name, repr(setting[name])) for name in setting if name not in varied)
+        shape: Any = tuple((name, repr(setting[name])) for name in setting if name not in varied)
+        if varied:
+            shape = shape, _streamed(make, setting)
         shapes.setdefault(shape, []).append(setting)
     found = []
     for members in shapes.values():
+        check(make, members[0])
         # What shapes this group may also decide what its values may do.
         if members[0] is settings[0] or not varied or traces(make, members[0], varied):
             found.append(Group(tuple(varied), members))
         else:
             found += [Group((), [setting]) for setting in members]
     return found
+
+
+def check(make: Make, setting: Values) -> None:
+    """Trace the run of a setting, to the end of its first step; nothing is compiled.
+
+    errors.InputError: the experiment, or what it is made of, refuses it.
+    """
+    run = make(setting)
+    with contextlib.closing(batches.opened(run.train, 0)) as feed:
+        jax.eval_shape(lambda data: _trace(run, data, {}), feed.first())
+
+
+def _streamed(make: Make, setting: Values) -> Any:
+    """Structure, shapes and dtypes of a stream's data, which the host makes and a value may shape.
+
+    None of examples in memory: tracing tells.
+    """
+    train = make(setting).train
+    if train is None or hasattr(train, "together"):
+        return None
+    with contextlib.closing(batches.opened(train, 0)) as feed:
+        return _kinds(jax.eval_shape(lambda data: data, feed.first()))
 
 
 def traces(make: Make, setting: Values, names: Sequence[str]) -> bool:
@@ -150,7 +179,7 @@ def _reaches_test(make: Make, setting: Values, numbers: Values, name: str, data:
 def _kinds(tree: Any) -> Any:
     """Structure, shapes and dtypes."""
     leaves, structure = jax.tree.flatten(tree)
-    return structure, [(leaf.shape, leaf.dtype) for leaf in leaves]
+    return structure, tuple((leaf.shape, leaf.dtype) for leaf in leaves)
 
 
 def _numeric(values: Sequence[Any]) -> bool:

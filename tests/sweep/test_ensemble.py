@@ -133,6 +133,38 @@ def test_refuses_what_has_no_target():
         ensemble.judge(lambda values: made, [{}, {}], jnp.ones((2, 2)), "test")
 
 
+@pytest.mark.parametrize(
+    "predict, target, got",
+    [
+        (lambda state, batch: batch["input"].sum(1), np.zeros(4, np.int32), r"\(4,\) on test"),
+        (lambda state, batch: batch["input"], np.zeros(4, np.float32), r"\(4, 2\) on test"),
+        (lambda state, batch: (batch["input"],) * 2, np.zeros(4, np.int32), r"and \(4, 2\)"),
+    ],
+)
+def test_refuses_what_is_neither_logits_nor_numbers(predict, target, got, tmp_path):
+    def experiment(rate: float = 0.1) -> run.Run:
+        data = {"input": np.ones((4, 2), np.float32), "target": target}
+        return predicting(small.walk(rate), predict, {"test": batches.once(data, 4)})
+
+    with pytest.raises(errors.InputError, match=got):
+        small.run_all(experiment, tmp_path / "sweep", "rate=0.1,0.2", ensemble=True)
+    assert not (tmp_path / "sweep").exists()
+
+
+@pytest.mark.parametrize("shapes", [((4, 1), (4,)), ((4,), (4, 1)), ((4, 2), (4, 2))])
+def test_numbers_may_have_a_trailing_one(shapes):
+    output, target = shapes
+    data = {"input": np.ones((4, 2), np.float32), "target": np.zeros(target, np.float32)}
+    made = predicting(
+        small.walk(),
+        lambda state, batch: jnp.ones(output) * state["at"][0],
+        {"test": batches.once(data, 4)},
+    )
+    states = {"at": jnp.ones((2, 4))}
+    judged = ensemble.judge(lambda values: made, [{}, {}], states, "test")
+    assert judged.loss == pytest.approx(1)
+
+
 def test_a_row_for_each_group_fits_the_terminal(capsys, monkeypatch):
     one = ensemble.Judged(16, 0.51724, 0.936111, 0.590312, 0.881212, 0.151911)
     rows = {("learning_rate=0.001, width=64", "test"): one, ("width=128", "test"): one}

@@ -275,3 +275,41 @@ def check_members(function, name, values, folder, programs=1):
     runs.train(function(values[1]), folder / "alone")
     small.close(found[1], runs.curves(folder / "alone"))
     assert len(small.groups(function, **{name: values})) == programs
+
+
+def test_a_value_that_shapes_a_stream_does_not_share_the_program():
+    def streamed(length: float = 4.0) -> run.Run:
+        def source(seed):
+            import grain
+
+            rows = [{"input": np.ones((8, int(length)), np.float32)}] * 4
+            return grain.MapDataset.source(rows).repeat()
+
+        made = small.walk()
+        step = made.learner.step
+        return dataclasses.replace(
+            made,
+            learner=made.learner._replace(step=lambda s, batch, key: step(s, None, key)),
+            train=streams.dataset(source, 8),
+        )
+
+    found = small.groups(streamed, length=(4.0, 4.5, 6.0))
+    assert [[s["length"] for s in group.settings] for group in found] == [[4.0, 4.5], [6.0]]
+
+
+def test_each_group_is_checked_before_any_runs():
+    """Also what only the model refuses, when it is traced."""
+
+    def headed(heads: int = 2, kind: str = "a") -> run.Run:
+        made = small.walk()
+
+        def init(key, batch):
+            if kind == "b" or heads == 3:
+                raise errors.InputError("Heads must divide the width.")
+            return made.learner.init(key, batch)
+
+        return dataclasses.replace(made, learner=made.learner._replace(init=init))
+
+    for values in ({"heads": (2, 3)}, {"kind": ("a", "b")}):
+        with pytest.raises(errors.InputError, match="must divide"):
+            small.groups(headed, **values)
