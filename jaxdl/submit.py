@@ -149,8 +149,9 @@ def map(
             if array:
                 queue.look(list(running.values()))
             for i, job in list(running.items()):
-                known = job.job_id in queue.lost or job.paths.result_pickle.exists()
-                if known if array else job.done():
+                if job.job_id in queue.lost or (
+                    job.paths.result_pickle.exists() if array else job.done()
+                ):
                     done(i, running.pop(i))
             time.sleep(POLL_SECONDS)
     except BaseException:

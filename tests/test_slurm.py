@@ -147,6 +147,48 @@ def test_what_runs_is_cancelled_with_the_caller(tmp_path):
     until(lambda: not any(alive(job) for job in left), "the end of the others", seconds=30)
 
 
+def test_a_local_job_gets_a_free_lane_of_gpus(monkeypatch):
+    """The first of two ends last; the third takes the second's place."""
+    lanes = []
+    monkeypatch.setattr(submit, "_share_gpus", lambda executor, lane, count: lanes.append(lane))
+    monkeypatch.setattr(submit, "POLL_SECONDS", 0)
+    begun = []
+
+    class Job:
+        def __init__(self, item):
+            self.item, self.job_id = item, str(item)
+            begun.append(item)
+
+        def done(self):
+            return self.item != 0 or len(begun) == 4
+
+        def cancel(self):
+            begun.append(None)
+
+    class Executor:
+        cluster = "local"
+
+        def submit(self, function, item):
+            return Job(item)
+
+    submit.map(Executor(), doubled, [0, 1, 2, 3], 2)
+    assert lanes == [0, 1, 1, 1]
+
+
+def test_the_last_run_is_named_when_a_job_is_submitted(tmp_path):
+    for i, name in enumerate(["a", "b"]):
+        path = tmp_path / "digits_mlp" / name / "run.json"
+        path.parent.mkdir(parents=True)
+        path.touch()
+        os.utime(path, (i, i))
+    words = ["--resume=last", "--logdir", str(tmp_path), "--rate", "-1"]
+    named = ["--resume", str(tmp_path / "digits_mlp" / "b"), *words[1:]]
+    assert submit._without_last(["digits_mlp", *words], tmp_path) == ["digits_mlp", *named]
+    assert submit._without_last(words, tmp_path) == named
+    with pytest.raises(errors.InputError, match="must find a run"):
+        submit._without_last(["digits_cnn", *words], tmp_path)
+
+
 def alive(pid):
     """Whether a process still runs."""
     path = pathlib.Path(f"/proc/{pid}/stat")
@@ -171,7 +213,7 @@ def until(ready, what, seconds=100):
 
 def test_the_settings_as_submitit_takes_them():
     text = "nodes=2,gpus_per_node=8,tasks_per_node=8,time=1-02:30:00,partition=gpu,mem=64GB"
-    assert submit._parameters(text) == {
+    assert submit.parameters(text) == {
         "nodes": 2,
         "gpus_per_node": 8,
         "tasks_per_node": 8,
@@ -187,7 +229,7 @@ def test_the_settings_as_submitit_takes_them():
     [("30", 30), ("4:30", 5), ("4:00:00", 240), ("1:0:1", 61), ("2-12", 3600), ("0-0:10", 10)],
 )
 def test_times_are_slurms(text, minutes):
-    assert submit._parameters(f"time={text}")["timeout_min"] == minutes
+    assert submit.parameters(f"time={text}")["timeout_min"] == minutes
 
 
 @pytest.mark.parametrize(
