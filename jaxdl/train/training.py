@@ -345,8 +345,6 @@ class Training:
                 one.failed = (self.step, f"The state had NaN by step {self.step}.")
         # Sums may be NaN where the state is sound; those who only fill up are cleared likewise.
         sound &= [_finite(_member(totals, i)) for i in range(len(sound))]
-        for i, one in enumerate(self.books):
-            sound[i] &= one.failed is None
         if not sound.all():
             self.carry = self.program.cleared(sound, self.carry)
         # A state with NaN may have been evaluated, and been the best.
