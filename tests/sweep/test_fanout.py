@@ -8,7 +8,7 @@ import jax
 import pytest
 import runs
 import small
-import submitit
+from submitit.core import utils as submitit_utils
 
 from jaxdl import errors, submit
 from jaxdl.sweep import execute, fanout, plan, space
@@ -64,7 +64,7 @@ def test_what_comes_of_groups(monkeypatch, tmp_path):
     assert type(refused.error) is errors.StorageError
     assert str(refused.error) == f"size=4: A disk is full.\nIts output: {tmp_path}/7.err"
     trace = "Traceback\n  File\nKeyError: 'x'\n"
-    fault = submitit.core.utils.FailedJobError(f"Job:\n-------\n{trace}\n-------\nSee job.stderr()")
+    fault = submitit_utils.FailedJobError(f"Job:\n-------\n{trace}\n-------\nSee job.stderr()")
     broken = came(monkeypatch, tmp_path, job(fault=fault), good)
     assert str(broken.error) == f"size=3: KeyError: 'x'\nIts output: {tmp_path}/7.err"
     gone = came(monkeypatch, tmp_path, lost)
