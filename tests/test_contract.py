@@ -44,7 +44,7 @@ def compiled(name, strategy="auto"):
 def keyed(made, key):
     """The same compiled programs, with another key to begin and to step with."""
     other = copy.copy(made)
-    other.key = key
+    other.who = program.Who(key, {})
     return other
 
 
@@ -108,7 +108,8 @@ def test_vmap_over_keys_is_each_by_itself(case):
     evaluate, data = made.run.learner.evaluate, feed.take(0, 1)
 
     def whole(key):
-        state, measured = made._one_step(made._init(key, data), key, data, 0, 0)
+        who = program.Who(key, {})
+        state, measured = made._one_step(made._init(who, data), who, data, 0, 0)
         return program.Carry(state, measured), evaluate(state, batch, key)
 
     keys = jax.random.split(jax.random.key(5), 2)
@@ -168,7 +169,7 @@ def one_against_two(name):
         carry = program.Carry(carry.state, made.zeros())
         carry = made.advance(carry, feed.take(i, 1), i, 1)
         batch = jax.device_put(source.select(feed.take(i, 1), 0), split)
-        key = jax.random.fold_in(jax.random.fold_in(made.key, 2), i)  # as the program has it
+        key = jax.random.fold_in(jax.random.fold_in(made.who.key, 2), i)  # as the program has it
         shared, summed = share(shared, batch, jax.device_put(key, whole))
         try:
             close((shared, summed), tuple(carry), catalogue.LEARNERS[name].tolerance)
