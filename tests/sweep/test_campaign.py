@@ -225,6 +225,18 @@ def test_groups_side_by_side(toy, monkeypatch):
     assert launched("--resume runs/toy/jobs --jobs 2") == 0
 
 
+def test_a_search_goes_on_where_the_experiment_refuses(toy, capsys):
+    refuse = "    if size == 3:\n        raise ValueError('not 3')\n\n    def init(key, batch):"
+    text = TOY.replace("    def init(key, batch):", refuse)
+    (toy / "experiments/toy.py").write_text(text)
+    sweep = "toy --sweep size=2,3"
+    assert launched(f"{sweep} --search random --samples 2 --name a") == 0
+    assert [label for label, _ in small.table(toy / "runs/toy/a")] == ["size=2"]
+    assert "size=3: refused." in capsys.readouterr().out
+    assert launched(f"{sweep} --name b") == 2
+    assert small.curves(toy / "runs/toy/b") == {}
+
+
 def test_a_signal_stops_groups_side_by_side(toy, monkeypatch):
     """The launcher's own process gets it, and passes it on."""
     tests = str(pathlib.Path(launch.__file__).parent.parent)
