@@ -215,7 +215,8 @@ def test_waves(tmp_path, monkeypatch, capsys):
         lambda v: group.made(made.experiment.make, v), [0] * 10, [{"rate": 0.1}] * 10
     )
     shared, feed = execute._joined(first, family, 10)
-    needed = shared.memory(feed.take(0, 10)) + race._bytes(shared.shape.state)
+    on_each = shared.memory(feed.take(0, 10)) + race._bytes(shared.shape.state) // 2
+    needed = 2 * on_each  # the two devices of a CPU share its memory
     monkeypatch.setattr(race, "free_memory", lambda: 4.5 * needed / 10 / race.SHARE)
     monkeypatch.setattr(race, "_seconds", lambda timed, feed: 1.0)
     ways.clear()
@@ -242,7 +243,7 @@ def test_members_are_shared_out_among_devices(tmp_path, way, monkeypatch):
 
     monkeypatch.setattr(program.Program, "advance", advancing)
     monkeypatch.setattr(race, "decide", race.decide)
-    swept(small.walk, tmp_path / "plain")
+    swept(small.walk, tmp_path / "plain", mesh={"member": 1})
     assert {len(where.device_set) for _, where in seen} == {1}
     seen.clear()
     swept(small.walk, tmp_path / "mesh", mesh={"member": 2})
