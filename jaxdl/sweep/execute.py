@@ -157,7 +157,8 @@ def share_cores() -> None:
     for another: simulated devices that do can hang.
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
-    chosen = jax.config.jax_num_cpu_devices != -1 or DEVICES_FLAG in os.environ.get("XLA_FLAGS", "")
+    count = getattr(jax.config, "jax_num_cpu_devices", -1)
+    chosen = count != -1 or DEVICES_FLAG in os.environ.get("XLA_FLAGS", "")
     if not chosen:
         with contextlib.suppress(RuntimeError):  # JAX has started, and keeps the devices it has
             jax.config.update("jax_num_cpu_devices", min(cores, MOST_CORES))
