@@ -122,7 +122,7 @@ def _command(argv: Sequence[str]) -> int:
 
             reading.read(options.sweep, known)
     else:
-        _folder_to_resume(options.resume, options.logdir, file.name)
+        opt.folder_to_resume(options.resume, options.logdir, file.name)
     started = _elsewhere(argv, options)
     if started is not None:
         return started
@@ -189,7 +189,7 @@ def _arranged(
 
     seed, folder = options.seed or 0, None
     if options.resume is not None:
-        folder = _folder_to_resume(options.resume, options.logdir, launching.name)
+        folder = opt.folder_to_resume(options.resume, options.logdir, launching.name)
         recorded = record.read(folder)
         launching = _same_experiment(launching, recorded, folder, quiet)
         known = hyperparameters.of(launching.function)
@@ -348,7 +348,7 @@ def _file_to_resume(words: Sequence[str]) -> experiment.File:
             f"`{manual.COMMAND}` lists the experiments."
         )
     logdir = dict(hyperparameters.groups(words)).get("--logdir", ["runs"])
-    folder = _folder_to_resume(given[0], pathlib.Path(*logdir), None)
+    folder = opt.folder_to_resume(given[0], pathlib.Path(*logdir), None)
     try:
         name = json.loads((folder / "run.json").read_text())["experiment"]
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -357,23 +357,6 @@ def _file_to_resume(words: Sequence[str]) -> experiment.File:
         ) from error
     path = experiment.listed().get(name, folder.absolute() / "experiment.py")
     return experiment.File(path, name)
-
-
-def _folder_to_resume(resume: str, logdir: pathlib.Path, name: str | None) -> pathlib.Path:
-    if resume != "last":
-        folder = pathlib.Path(resume)
-        if not (folder / "run.json").exists():
-            reason = "which holds no run.json" if folder.is_dir() else "which is no folder"
-            raise errors.InputError(
-                f"--resume must be a run's folder or `last`, got {resume}, {reason}."
-            )
-        return folder
-    pattern = "*/run.json" if name is not None else "*/*/run.json"
-    records = list((logdir / (name or "")).glob(pattern))
-    if not records:
-        kind = f"of {name} " if name else ""
-        raise errors.InputError(f"--resume last must find a run {kind}in {logdir}, got none.")
-    return max(records, key=lambda path: path.stat().st_mtime).parent
 
 
 def _same_experiment(

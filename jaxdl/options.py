@@ -117,6 +117,24 @@ def new_name() -> str:
     return f"{datetime.datetime.now():%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
 
 
+def folder_to_resume(resume: str, logdir: pathlib.Path, name: str | None) -> pathlib.Path:
+    """What --resume means now; name: of the experiment, None for any."""
+    if resume != "last":
+        folder = pathlib.Path(resume)
+        if not (folder / "run.json").exists():
+            reason = "which holds no run.json" if folder.is_dir() else "which is no folder"
+            raise errors.InputError(
+                f"--resume must be a run's folder or `last`, got {resume}, {reason}."
+            )
+        return folder
+    pattern = "*/run.json" if name is not None else "*/*/run.json"
+    records = list((logdir / (name or "")).glob(pattern))
+    if not records:
+        kind = f"of {name} " if name else ""
+        raise errors.InputError(f"--resume last must find a run {kind}in {logdir}, got none.")
+    return max(records, key=lambda path: path.stat().st_mtime).parent
+
+
 def mesh(text: str) -> dict[str, int]:
     """Axis -> size of `data=4,fsdp=2`; whether it fits the devices is told by train/mesh.py."""
     sizes: dict[str, int] = {}

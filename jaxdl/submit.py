@@ -4,13 +4,12 @@ A job that reaches its time limit or is preempted stops at the next chunk, saves
 again into the same run folder, where it goes on.
 """
 
+import abc
 import contextlib
-import datetime
 import os
 import pathlib
 import re
 import runpy
-import secrets
 import shutil
 import signal
 import subprocess
@@ -20,7 +19,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import FrameType
 from typing import Any, Literal
 
-from jaxdl import errors, experiment, hyperparameters, places
+from jaxdl import errors, experiment, hyperparameters, options, places
 from jaxdl.train import stop
 
 FORM = "nodes=2,gpus_per_node=8,time=4:00:00,partition=NAME"
@@ -50,7 +49,7 @@ def slurm(argv: Sequence[str], settings: str) -> int:
     named = list(argv)
     given = dict(hyperparameters.groups(named[0 if named[0].startswith("-") else 1 :]))
     if "--name" not in given and "--resume" not in given:
-        named += ["--name", _new_name()]  # a requeued job must find its folder
+        named += ["--name", options.new_name()]  # a requeued job must find its folder
     if given.get("--resume") == ["last"]:
         named = _without_last(named, pathlib.Path(*given.get("--logdir", ["runs"])))
     folder = pathlib.Path(*given.get("--logdir", ["runs"])) / "slurm"
@@ -65,11 +64,8 @@ def slurm(argv: Sequence[str], settings: str) -> int:
 def _without_last(argv: Sequence[str], logdir: pathlib.Path) -> list[str]:
     """With the folder that `--resume last` means now: another run may be the last later."""
     named = not argv[0].startswith("-")
-    kind = experiment.find(argv[0]).name if named else "*"
-    records = list(logdir.glob(f"{kind}/*/run.json"))
-    if not records:
-        raise errors.InputError(f"--resume last must find a run in {logdir}, got none.")
-    folder = str(max(records, key=lambda path: path.stat().st_mtime).parent)
+    name = experiment.find(argv[0]).name if named else None
+    folder = str(options.folder_to_resume("last", logdir, name))
     found = list(argv[: int(named)])
     for flag, words in hyperparameters.groups(argv[int(named) :]):
         found += [flag, *([folder] if flag == "--resume" else words)]
@@ -201,20 +197,20 @@ def _share_gpus(executor: Any, lane: int, lanes: int) -> None:
     executor.update_parameters(gpus_per_node=len(share), visible_gpus=tuple(share))
 
 
-class Requeued:
+class Requeued(abc.ABC):
     """A function for submitit that stops and saves before its job's time limit, and is requeued.
 
     submitit's own handler of SIGUSR2 would requeue at once, in the middle of a step. This one first
     lets the loop stop and save; SIGTERM comes to the loop as on any machine.
     """
 
+    @abc.abstractmethod
     def run(self, *arguments: Any) -> Any:
         """What it does."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def stopped(self, result: Any) -> bool:
         """Whether this is what `run` returns after a signal."""
-        raise NotImplementedError
 
     def __call__(self, *arguments: Any) -> Any:
         """Run; does not return where the job is queued again."""
@@ -278,10 +274,6 @@ def _launch(argv: Sequence[str]) -> int:
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else int(end.code is not None)
     return 0
-
-
-def _new_name() -> str:
-    return f"{datetime.datetime.now():%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
 
 
 @contextlib.contextmanager

@@ -70,7 +70,8 @@ def groups(make: Make, settings: Sequence[space.Setting]) -> list[Group]:
         shapes.setdefault(shape, []).append(setting)
     found = []
     for members in shapes.values():
-        check(make, members[0])
+        if members[0] is not settings[0] or not varied:  # else it has just been traced
+            check(make, members[0])
         # What shapes this group may also decide what its values may do.
         if members[0] is settings[0] or not varied or traces(make, members[0], varied):
             found.append(Group(tuple(varied), members))
