@@ -73,7 +73,7 @@ class Run:
     patience: stop after so many evaluations without a better one; None never does.
     summaries: tag -> function (state, key) -> Image, Histogram, Text or float, shown at evaluation.
     expect: the score this run is to reach, for the README's table and tools/scores.py.
-    strategy: how steps run on the device, see jaxdl/train/program.py.
+    strategy: how steps run on the device, see jaxdl/train/dispatch.py.
     chunk: the most steps in one dispatch; None chooses by the cost of a step.
     mesh: axis -> devices, of data, fsdp and tensor, one of which may be -1: what is left. None is
         all devices on `data`, and on CPU one device. See jaxdl/train/mesh.py.

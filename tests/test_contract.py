@@ -12,7 +12,7 @@ import pytest
 import runs
 
 from jaxdl import metrics, run
-from jaxdl.train import checkpoint, program
+from jaxdl.train import checkpoint, dispatch, program
 
 STEPS, CHUNK = 4, 2
 
@@ -137,7 +137,7 @@ def test_a_chunk_is_its_single_steps(case, strategy):
 def test_the_loop_chooses_a_layout_that_is_exact(case):
     name, made, _, _, _ = case
     what = dataclasses.replace(made.run, strategy="auto")
-    chosen = program._layout(what, made.cost, "cpu")
+    chosen = dispatch.layout(what, made.cost, "cpu")
     exact = catalogue.LEARNERS[name].exact
     assert chosen == (("rolled", CHUNK) if exact else ("single", 1))
 

@@ -101,7 +101,7 @@ ROWS = {
 
 
 def our_loop(work: benchmark_work.Work) -> Advance:
-    """jaxdl's own dispatch (jaxdl/train/program.py), without files and terminal."""
+    """jaxdl's own dispatch (jaxdl/train/program.py, dispatch.py), without files and terminal."""
     run = _run(work)
     feed = work.data.open(0)
     running = program.Program(run, 0, feed.first())

@@ -18,6 +18,7 @@ import numpy as np
 
 from jaxdl import run as runs
 from jaxdl.data import batches
+from jaxdl.train import dispatch
 from jaxdl.train import program as programs
 
 SECONDS = 0.2  # of each way, at most, once it is compiled
@@ -59,7 +60,7 @@ def decide(run: runs.Run, members: int, ways: Ways) -> tuple[Decision, programs.
     shared, theirs = ways.together(members)
     if jax.default_backend() == "cpu" and shared.cost.convolves:
         return alone._replace(why="convolutions on CPU are slower together"), None
-    short = members * run.steps * programs.seconds(shared.cost) < SHORT
+    short = members * run.steps * dispatch.seconds(shared.cost) < SHORT
     if jax.default_backend() == "cpu" and short and _fits(shared.shape, _PLENTY):
         return Decision(True, len(shared.family.seeds), "too short for a race"), shared
     wave = _wave(shared, theirs, members)

@@ -21,6 +21,7 @@ from jaxdl.train import books as bookkeeping
 from jaxdl.train import (
     card,
     checkpoint,
+    dispatch,
     lock,
     peers,
     profiler,
@@ -144,7 +145,7 @@ def _claimed(
         if first:
             kept = record.claim(folder, launched, described, member)
     kept = json.loads(cluster.broadcast(json.dumps(kept)))
-    program.layout = programs.Layout(kept["program"]["strategy"], kept["program"]["chunk"])
+    program.layout = dispatch.Layout(kept["program"]["strategy"], kept["program"]["chunk"])
     return kept
 
 

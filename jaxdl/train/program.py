@@ -1,20 +1,12 @@
 """The compiled functions of a run: begin, advance by a chunk of steps, evaluate.
 
-How the steps of a chunk run on the device:
-- rolled: a loop on the device. Bitwise equal to single steps; dispatch, synchronisation and, on
-  CPU, the mapping of the step's work space are paid once a chunk (a small network runs 3 times
-  faster, a small GPT 1.25 times), and compile time does not depend on it.
-- single: one step a dispatch. For convolutions on CPU, which XLA runs 5 to 30 times slower inside a
-  loop (jax-ml/jax#12868).
-- unrolled: one program of all the chunk's steps. Only on request: XLA optimises across the steps,
-  so the last bits differ from single steps, and it compiles long; small convolutions on CPU gain.
+How its steps are dispatched: jaxdl/train/dispatch.py.
 """
 
 import contextlib
 import copy
 import functools
 import hashlib
-import math
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -28,13 +20,8 @@ from jaxdl import learner, metrics
 from jaxdl import run as runs
 from jaxdl.data import batches
 from jaxdl.nn import layout
-from jaxdl.train import cost, returned
+from jaxdl.train import cost, dispatch, members, returned
 from jaxdl.train import mesh as meshes
-
-LONGEST = {"rolled": 100, "unrolled": 10}  # steps in a chunk
-FLOPS_PER_SECOND = 5e10  # of a small program on two CPU cores, measured
-SECONDS_PER_OPERATION = 2e-7  # likewise: what a small kernel costs beside its arithmetic
-LONGEST_CHUNK = 2.0  # seconds on CPU; a signal is obeyed, and the terminal told, between chunks
 
 
 class Carry(NamedTuple):
@@ -42,13 +29,6 @@ class Carry(NamedTuple):
 
     state: Any
     totals: learner.Metrics
-
-
-class Layout(NamedTuple):
-    """How the steps of this run are dispatched; kept in the run's folder."""
-
-    strategy: str
-    chunk: int
 
 
 class Who(NamedTuple):
@@ -125,7 +105,7 @@ class Program:
             )
         self.shape = self._laid_out(carry)  # of what `begin` returns
         self.cost = cost.of(self.jaxpr)
-        self.layout = _layout(run, self.cost, jax.default_backend(), self.members or 1)
+        self.layout = dispatch.layout(run, self.cost, jax.default_backend(), self.members or 1)
 
     def digest(self) -> str:
         """A hash of the step's equations: equal digests are the same mathematics."""
@@ -192,7 +172,7 @@ class Program:
         parts = jax.device_get(parts)
         if self.members is None:
             return [functools.reduce(metrics.merge, parts)]
-        mine = [[_part(part, 0, i) for part in parts] for i in range(self.members)]
+        mine = [[members.part(part, 0, i) for part in parts] for i in range(self.members)]
         return [functools.reduce(metrics.merge, parts) for parts in mine]
 
     def summary_key(self, step: int, i: int, member: int = 0) -> learner.Key:
@@ -204,20 +184,20 @@ class Program:
 
     def copied(self, state: Any) -> Any:
         """The same, in buffers of its own."""
-        return self._call("copied", lambda: jax.jit(_copied), state)
+        return self._call("copied", lambda: jax.jit(members.copied), state)
 
     def chosen(self, better: np.ndarray, state: Any, best: Any) -> Any:
         """The state of those members that are better, and of the others what was best."""
-        return self._call("chosen", lambda: jax.jit(_chosen), better, state, best)
+        return self._call("chosen", lambda: jax.jit(members.chosen), better, state, best)
 
     def sound(self, state: Any) -> np.ndarray:
         """Of each member, whether its state has no NaN."""
-        return np.array(self._call("sound", lambda: jax.jit(_sound), state))
+        return np.array(self._call("sound", lambda: jax.jit(members.sound), state))
 
     def cleared(self, sound: np.ndarray, tree: Any) -> Any:
         """A carry or a state with zeros in the place of the members that are not sound."""
         kind = ("cleared", isinstance(tree, Carry))
-        return self._call(kind, lambda: jax.jit(_cleared, donate_argnums=1), sound, tree)
+        return self._call(kind, lambda: jax.jit(members.cleared, donate_argnums=1), sound, tree)
 
     # --- what is compiled
 
@@ -243,7 +223,7 @@ class Program:
         """The shapes of one member's part of a tree."""
         if self.members is None:
             return tree
-        return jax.eval_shape(lambda x: _part(x, axes), tree)
+        return jax.eval_shape(lambda x: members.part(x, axes), tree)
 
     def _each(self, function: Callable[..., Any], *axes: Any) -> Callable[..., Any]:
         """A function of one run; or of all members, whose arrays have these axes."""
@@ -379,11 +359,6 @@ class Program:
         return self._compiled[name]
 
 
-def seconds(step: cost.Cost) -> float:
-    """About how long a step takes on two CPU cores."""
-    return step.flops / FLOPS_PER_SECOND + step.operations * SECONDS_PER_OPERATION
-
-
 def _unmoved(data: Any) -> Any:
     return data
 
@@ -392,70 +367,12 @@ def _select(run: runs.Run, data: batches.Data, i: Any) -> learner.Batch:
     return None if run.train is None else layout.spread(run.train.select(data, i))
 
 
-def _part(tree: Any, axes: Any, member: int = 0) -> Any:
-    """A member's part; axes as `jax.vmap` takes them, None or 0 for whole subtrees."""
-    if axes is None:
-        return tree
-    if isinstance(axes, tuple):
-        return tuple(_part(part, axis, member) for part, axis in zip(tree, axes, strict=True))
-    return jax.tree.map(lambda x: x[member], tree)
-
-
-def _copied(state: Any) -> Any:
-    return jax.tree.map(jnp.copy, state)
-
-
-def _chosen(better: Any, state: Any, best: Any) -> Any:
-    return jax.tree.map(lambda new, old: jnp.where(_along(better, new), new, old), state, best)
-
-
-def _sound(state: Any) -> Any:
-    found = [
-        ~jnp.isnan(x).reshape(x.shape[0], -1).any(1)
-        for x in jax.tree.leaves(state)
-        if jnp.issubdtype(x.dtype, jnp.inexact)
-    ]
-    members = jax.tree.leaves(state)[0].shape[0]
-    return functools.reduce(jnp.logical_and, found, jnp.ones(members, bool))
-
-
-def _cleared(sound: Any, tree: Any) -> Any:
-    def clear(x: Any) -> Any:
-        if not jnp.issubdtype(x.dtype, jnp.inexact):
-            return x
-        return jnp.where(_along(sound, x), x, jnp.zeros_like(x))
-
-    return jax.tree.map(clear, tree)
-
-
-def _along(chosen: Any, x: Any) -> Any:
-    """One truth a member, with x's number of axes."""
-    return chosen.reshape(-1, *[1] * (x.ndim - 1))
-
-
 def _zeros(shapes: Any) -> Any:
     return jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), shapes)
 
 
 def _shardings(shapes: Any) -> Any:
     return jax.tree.map(lambda x: x.sharding, shapes)
-
-
-def _layout(run: runs.Run, step: cost.Cost, platform: str, members: int = 1) -> Layout:
-    """How to dispatch, by the backend and what a step costs; the user's own choice goes first."""
-    strategy = run.strategy
-    if strategy == "auto":
-        strategy = "single" if platform == "cpu" and step.convolves else "rolled"
-    if strategy == "single":
-        return Layout("single", 1)
-    limit = LONGEST[strategy]
-    if platform == "cpu":
-        limit = max(1, min(limit, int(LONGEST_CHUNK / max(members * seconds(step), 1e-9))))
-    limit = run.chunk or limit
-    every = math.gcd(run.log_every or 1, run.eval_every or 1, run.save_every or 1)
-    # A divisor of the intervals, so that all chunks have one length and share one program.
-    chunk = max(size for size in range(1, min(limit, every) + 1) if every % size == 0)
-    return Layout(strategy, chunk)
 
 
 def _strong(x: Any) -> Any:

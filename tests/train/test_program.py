@@ -11,7 +11,7 @@ import runs
 
 from jaxdl import errors, learner, metrics
 from jaxdl.data import batches
-from jaxdl.train import cost, program
+from jaxdl.train import cost, dispatch, program
 
 SMALL = cost.Cost(flops=1e5, operations=100, convolves=False)
 
@@ -43,7 +43,7 @@ def made(what, seed=0):
 def test_layout(settings, step, platform, strategy, chunk):
     every = {"log_every": 20, "eval_every": 100, "save_every": 100}
     what = runs.linear(steps=1000, **every | settings)
-    assert program._layout(what, step, platform) == (strategy, chunk)
+    assert dispatch.layout(what, step, platform) == (strategy, chunk)
 
 
 def test_the_digest_tells_programs_apart_and_nothing_else():
