@@ -14,6 +14,7 @@ from jaxdl.nn import layout
 
 Loss = Callable[[Any, Any], learner.Metrics]  # (outputs, batch) -> metrics with a Mean "loss"
 Scalar = float | int | jax.Array  # traced in a sweep
+Variables = dict[str, Any]  # a model's collections: "params", and others such as batch statistics
 
 
 class Average(NamedTuple):
@@ -27,9 +28,13 @@ class State(NamedTuple):
     """What a gradient learner carries from step to step."""
 
     params: Any
-    statistics: dict[str, Any]  # the model's other collections, such as batch statistics
+    statistics: Variables  # the model's other collections, such as batch statistics
     optimizer: Any
     average: Average | None
+
+
+# (variables, batch, key) -> the metrics of a batch, with a Mean "loss", and the statistics after it
+Objective = Callable[[Variables, Any, Any], tuple[learner.Metrics, Variables]]
 
 
 def supervised(
@@ -38,16 +43,53 @@ def supervised(
     optimizer: optax.GradientTransformation,
     *,
     scores: Loss | None = None,
-    clip: Scalar | None = None,
-    microbatches: int = 1,
-    average: Scalar | None = None,
-    freeze: Sequence[str] = (),
+    **options: Any,
 ) -> learner.Learner:
     """A learner that maps `batch["input"]` to outputs and follows the gradient of `loss`.
 
     model: a Linen module called as `model(input, train=...)`, or anything with its init and apply.
     loss: (outputs, batch) -> metrics; the mean of its "loss" is minimised.
     scores: further metrics of an evaluation, with the signature of a loss.
+    options: clip, microbatches, average and freeze, see `minimise`.
+    """
+
+    def begin(key: learner.Key, batch: learner.Batch) -> Variables:
+        return initial(model, key, batch["input"], train=False)
+
+    def objective(
+        variables: Variables, batch: learner.Batch, key: learner.Key
+    ) -> tuple[learner.Metrics, Variables]:
+        outputs, statistics = applied(model, variables, key, batch["input"], train=True)
+        return loss(outputs, batch), statistics
+
+    def evaluate(variables: Variables, batch: learner.Batch, key: learner.Key) -> learner.Metrics:
+        outputs = predict(variables, batch)
+        return loss(outputs, batch) | (scores(outputs, batch) if scores else {})
+
+    def predict(variables: Variables, batch: learner.Batch) -> Any:
+        return model.apply(variables, batch["input"], train=False)
+
+    return minimise(begin, objective, optimizer, evaluate=evaluate, predict=predict, **options)
+
+
+def minimise(
+    begin: Callable[[Any, Any], Variables],
+    objective: Objective,
+    optimizer: optax.GradientTransformation,
+    *,
+    evaluate: Callable[[Variables, Any, Any], learner.Metrics],
+    predict: Callable[[Variables, Any], Any] | None = None,
+    clip: Scalar | None = None,
+    microbatches: int = 1,
+    average: Scalar | None = None,
+    freeze: Sequence[str] = (),
+) -> learner.Learner:
+    """A learner that follows the gradient of any objective; all that do are made of it.
+
+    begin: (key, batch) -> the variables: "params", and whatever other collections there are.
+    objective: (variables, batch, key) -> metrics and the collections after the batch; the mean of
+        the metrics' "loss" is minimised.
+    evaluate, predict: of variables in place of the state.
     clip: the largest global norm of a gradient; larger ones are scaled down (Pascanu et al. 2013).
     microbatches: the batch is cut into so many parts, run one after another, and their gradients
         added: the same step for a fraction of the memory. Batch statistics see each part in turn.
@@ -60,18 +102,16 @@ def supervised(
     """
     _check(microbatches, average, clip)
     optimizer = _transformed(optimizer, clip, freeze)
-    objective = functools.partial(_objective, model, loss, freeze)
+    total_loss = functools.partial(_total_loss, objective, freeze)
 
     def init(key: learner.Key, batch: learner.Batch) -> State:
-        param_key, dropout_key = jax.random.split(key)
-        keys = {"params": param_key, "dropout": dropout_key}
-        statistics = dict(model.init(keys, batch["input"], train=False))
+        statistics = dict(begin(key, batch))
         params = statistics.pop("params")
         moments = optimizer.init(params)
         return State(params, statistics, moments, None if average is None else _unmoved(params))
 
     def step(state: State, batch: learner.Batch, key: learner.Key) -> tuple[State, learner.Metrics]:
-        gradient = jax.grad(objective, has_aux=True)
+        gradient = jax.grad(total_loss, has_aux=True)
         total, (statistics, measured) = _accumulated(gradient, state, batch, key, microbatches)
         mean = jax.tree.map(lambda g: (g / measured["loss"].count).astype(g.dtype), total)
         updates, moments = optimizer.update(mean, state.optimizer, state.params)
@@ -80,16 +120,37 @@ def supervised(
         observed = _observed(mean, moments, clip is not None)
         return State(params, statistics, moments, moving), measured | observed
 
-    def evaluate(state: State, batch: learner.Batch, key: learner.Key) -> learner.Metrics:
-        outputs = predict(state, batch)
-        return loss(outputs, batch) | (scores(outputs, batch) if scores else {})
+    return learner.Learner(
+        init,
+        step,
+        lambda state, batch, key: evaluate(variables(state), batch, key),
+        None if predict is None else lambda state, batch: predict(variables(state), batch),
+    )
 
-    def predict(state: State, batch: learner.Batch) -> Any:
-        moving = None if average is None else state.average
-        params = state.params if moving is None else moving.params
-        return model.apply({"params": params, **state.statistics}, batch["input"], train=False)
 
-    return learner.Learner(init, step, evaluate, predict)
+def variables(state: State) -> Variables:
+    """What a model is applied with outside training: the averaged parameters where there are any,
+    and the other collections.
+    """
+    params = state.params if state.average is None else state.average.params
+    return {"params": params, **state.statistics}
+
+
+def initial(model: Any, key: learner.Key, *inputs: Any, **options: Any) -> Variables:
+    """A model's first variables."""
+    param_key, dropout_key = jax.random.split(key)
+    return dict(model.init({"params": param_key, "dropout": dropout_key}, *inputs, **options))
+
+
+def applied(
+    model: Any, variables: Variables, key: learner.Key, *inputs: Any, **options: Any
+) -> tuple[Any, Variables]:
+    """A model's outputs in training, with `key` for dropout, and the collections after it."""
+    collections = [name for name in variables if name != "params"]
+    outputs, after = model.apply(
+        variables, *inputs, rngs={"dropout": key}, mutable=collections, **options
+    )
+    return outputs, dict(after)
 
 
 def _check(microbatches: int, average: Scalar | None, clip: Scalar | None) -> None:
@@ -116,30 +177,22 @@ def _transformed(
     return optimizer
 
 
-def _objective(
-    model: Any,
-    loss: Loss,
+def _total_loss(
+    objective: Objective,
     freeze: Sequence[str],
     params: Any,
-    statistics: dict[str, Any],
+    statistics: Variables,
     batch: learner.Batch,
     key: learner.Key,
-) -> tuple[jax.Array, tuple[dict[str, Any], learner.Metrics]]:
-    """The total loss of a batch, the model's statistics after it, and its metrics."""
-    outputs, statistics = model.apply(
-        {"params": _held(params, freeze), **statistics},
-        batch["input"],
-        train=True,
-        rngs={"dropout": key},
-        mutable=list(statistics),
-    )
-    measured = loss(outputs, batch)
-    return measured["loss"].total, (dict(statistics), measured)
+) -> tuple[jax.Array, tuple[Variables, learner.Metrics]]:
+    """The total loss of a batch, the collections after it, and its metrics."""
+    measured, after = objective({"params": _held(params, freeze), **statistics}, batch, key)
+    return measured["loss"].total, (after, measured)
 
 
 def _accumulated(
     gradient: Callable[..., Any], state: State, batch: Any, key: Any, parts: int
-) -> tuple[Any, tuple[dict[str, Any], learner.Metrics]]:
+) -> tuple[Any, tuple[Variables, learner.Metrics]]:
     """The gradient of the batch's total loss, its parts run one after another and added up."""
     if parts == 1:
         return gradient(state.params, state.statistics, batch, key)

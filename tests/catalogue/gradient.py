@@ -1,33 +1,19 @@
-"""Every kind of learner the contract's tests run over: one row for each, in a tiny size."""
+"""Gradient learners of each architecture, and their experiments."""
 
 import functools
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import flax.linen as nn
 import jax.numpy as jnp
 import numpy as np
 import optax
 
+import catalogue
 from jaxdl import learner
 from jaxdl.data import batches
 from jaxdl.learners import gradient
 from jaxdl.losses import classification
 from jaxdl.models import cnn, gpt, mlp, resnet, rnn
-
-
-class Case(NamedTuple):
-    """A learner and its data.
-
-    exact: whether a loop on the device gives the bits of single steps; XLA:CPU compiles
-        convolutions otherwise inside a loop.
-    tolerance: of a step under vmap or on two devices, against a step by itself.
-    """
-
-    learner: Callable[[], learner.Learner]
-    train: Callable[[], Any]
-    exact: bool = True
-    tolerance: float = 1e-5
 
 
 def _images(side: int = 8, channels: int = 1) -> Any:
@@ -52,31 +38,31 @@ def _perceptron(**fields: Any) -> mlp.MLP:
     return mlp.MLP(features=(16,), classes=3, **fields)
 
 
-LEARNERS: dict[str, Case] = {
-    "mlp": Case(
+LEARNERS: dict[str, catalogue.Case] = {
+    "mlp": catalogue.Case(
         lambda: _supervised(_perceptron(dropout=0.3), optimizer=optax.adam(1e-3), average=0.9),
         _images,
         tolerance=1e-4,  # Adam divides by roots of small squares
     ),
-    "mlp microbatches": Case(
+    "mlp microbatches": catalogue.Case(
         lambda: _supervised(_perceptron(norm=nn.BatchNorm), microbatches=2, clip=1.0), _images
     ),
-    "mlp frozen": Case(lambda: _supervised(_perceptron(), freeze=("hidden_0",)), _images),
-    "mlp bfloat16": Case(
+    "mlp frozen": catalogue.Case(lambda: _supervised(_perceptron(), freeze=("hidden_0",)), _images),
+    "mlp bfloat16": catalogue.Case(
         lambda: _supervised(_perceptron(dtype=jnp.bfloat16)), _images, tolerance=2e-2
     ),
-    "cnn": Case(
+    "cnn": catalogue.Case(
         lambda: _supervised(cnn.CNN(features=(8, 4), classes=3, hidden=8, dropout=0.3)),
         _images,
         exact=False,
     ),
-    "resnet": Case(
+    "resnet": catalogue.Case(
         lambda: _supervised(resnet.ResNet(stages=(1, 1), classes=3, width=4, stem="cifar")),
         functools.partial(_images, channels=3),
         exact=False,
         tolerance=1e-4,
     ),
-    "lstm": Case(
+    "lstm": catalogue.Case(
         lambda: _supervised(
             rnn.RNN(outputs=11, cell="lstm", width=8, vocabulary=11),
             classification.next_token,
@@ -84,11 +70,23 @@ LEARNERS: dict[str, Case] = {
         ),
         _tokens,
     ),
-    "gpt": Case(
+    "gpt": catalogue.Case(
         lambda: _supervised(
             gpt.GPT(vocabulary=11, length=6, width=8, depth=1, heads=2, positions="rotary"),
             classification.next_token,
         ),
         _tokens,
     ),
+}
+
+SMALL = {
+    "cancer_mlp": {"width": 8},
+    "cifar10_resnet": {"blocks": 1, "batch_size": 8},
+    "digits_cnn": {"width": 4, "batch_size": 16},
+    "digits_mlp": {"width": 8},
+    "digits_resnet": {"width": 4, "batch_size": 16},
+    "mnist_cnn": {"width": 4, "batch_size": 8},
+    "stdlib_gpt": {"width": 8, "depth": 1, "heads": 2, "length": 16, "test_bytes": 2000},
+    "stdlib_lstm": {"width": 8, "length": 16, "test_bytes": 2000},
+    "stdlib_rnn": {"width": 8, "length": 16, "test_bytes": 2000},
 }
