@@ -30,7 +30,7 @@ def experiment(
     return Run(
         learner=gradient.supervised(model, classification.cross_entropy, optax.adam(learning_rate)),
         train=batches.shuffled(train, batch_size),
-        tests={"test": batches.once(test, 256)},
+        tests={"test": batches.once(test, 512)},
         steps=steps,
         expect=AtLeast("test/accuracy", 0.96),
     )

@@ -301,7 +301,7 @@ def _set_up() -> None:
     except OSError:
         return  # a launch without a cache only starts more slowly; the doctor tells
     jax.config.update("jax_compilation_cache_dir", str(cache_folder()))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.01)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 
 

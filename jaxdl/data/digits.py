@@ -6,6 +6,7 @@ scikit-learn. Licence: CC BY 4.0. Which person wrote which digit is not recorded
 by image: every writer is in both parts.
 """
 
+import functools
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,12 @@ from jaxdl.data import splits
 
 def load(test_fraction: float = 0.2, seed: int = 0) -> splits.Split:
     """Images float32 (n, 8, 8, 1) in [0, 1], labels int32 (n,); classes in equal proportion."""
+    return splits.stratified(*_scans(), test_fraction, seed)
+
+
+@functools.cache
+def _scans() -> tuple[np.ndarray, np.ndarray]:
+    """All images and labels, unpacked once: a sweep calls its experiment many times."""
     data: Any = datasets.load_digits()
     images = (data.images[..., None] / 16).astype(np.float32)  # a pixel is 0 to 16
-    return splits.stratified(images, data.target.astype(np.int32), test_fraction, seed)
+    return images, data.target.astype(np.int32)

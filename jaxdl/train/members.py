@@ -1,19 +1,34 @@
 """Of runs that go together: trees whose arrays have a leading axis of members."""
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 
-def part(tree: Any, axes: Any, member: int = 0) -> Any:
+def part(tree: Any, axes: Any, member: Any = 0) -> Any:
     """A member's part; axes as `jax.vmap` takes them, None or 0 for whole subtrees."""
     if axes is None:
         return tree
     if isinstance(axes, tuple):
         return tuple(part(branch, axis, member) for branch, axis in zip(tree, axes, strict=True))
     return jax.tree.map(lambda x: x[member], tree)
+
+
+def one_by_one(function: Callable[..., Any], axes: tuple[Any, ...]) -> Callable[..., Any]:
+    """As `jax.vmap`, but a loop over the members; the first axis is 0.
+
+    For what runs once: it is traced and compiled as for one run, not as for a batch of runs. And
+    batched decompositions, as of orthogonal initialisers, can hang on CPU.
+    """
+
+    def every(*trees: Any) -> Any:
+        count = len(jax.tree.leaves(trees[0])[0])
+        return jax.lax.map(lambda i: function(*part(trees, axes, i)), jnp.arange(count))
+
+    return every
 
 
 def copied(state: Any) -> Any:

@@ -90,7 +90,8 @@ class Program:
         self._examine = jax.jit(self._examine_one, static_argnums=0, **where)
         zero = jax.ShapeDtypeStruct((), jnp.uint32)
         one, data = self._one(self.who, 0), self._one(first, self.family.axes)
-        state = jax.eval_shape(self._init, one, data)
+        self._begin = jax.jit(self._init)  # likewise
+        state = self._begin.eval_shape(one, data)
         traced = self._step.trace(state, one, data, zero, zero)
         self.jaxpr = traced.jaxpr
         state_after, measured = traced.out_info
@@ -128,8 +129,9 @@ class Program:
 
     def zeros(self) -> learner.Metrics:
         """Metrics of no step at all."""
-        if self.mesh is None:
-            return jax.device_put(_zeros(self.shape.totals))
+        if jax.process_count() == 1:
+            zeros = _zeros(self.shape.totals)
+            return jax.device_put(zeros, None if self.mesh is None else self._totals_lie())
         return self._call("zeros", self._zeroing)
 
     def advance(self, carry: Carry, data: batches.Data, step: int, count: int) -> Carry:
@@ -225,11 +227,13 @@ class Program:
             return tree
         return jax.eval_shape(lambda x: members.part(x, axes), tree)
 
-    def _each(self, function: Callable[..., Any], *axes: Any) -> Callable[..., Any]:
+    def _each(
+        self, function: Callable[..., Any], *axes: Any, spread: Callable[..., Any] = jax.vmap
+    ) -> Callable[..., Any]:
         """A function of one run; or of all members, whose arrays have these axes."""
         if self.members is None:
             return function
-        every = jax.vmap(function, in_axes=axes)
+        every = spread(function, axes)
         if self.mesh is None:
             return every
         # Each device runs its own members, and none waits for another: not even in a loop that
@@ -316,11 +320,14 @@ class Program:
             lambda x, to: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=to), carry, placed
         )
 
+    def _totals_lie(self) -> Any:
+        return _shardings(self.shape.totals)
+
     def _zeroing(self) -> Any:
-        return jax.jit(self._no_metrics, out_shardings=_shardings(self.shape.totals))
+        return jax.jit(self._no_metrics, out_shardings=self._totals_lie())
 
     def _beginning(self) -> Any:
-        begin = self._each(self._init, 0, self.family.axes)
+        begin = self._each(self._begin, 0, self.family.axes, spread=members.one_by_one)
         if self.mesh is None:
             return jax.jit(begin)
         return jax.jit(
