@@ -24,3 +24,9 @@ class NonFiniteError(UserError, ArithmeticError):
     """Training produced a NaN or an infinity; the last good checkpoint stays."""
 
     exit_code = 3
+
+
+class FaultError(UserError, RuntimeError):
+    """A process elsewhere was lost, or met a fault of the program; its output tells more."""
+
+    exit_code = 1

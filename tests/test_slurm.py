@@ -16,6 +16,17 @@ import test_processes
 from jaxdl import errors, submit
 
 TESTS = pathlib.Path(__file__).parent
+sys.path.append(str(TESTS / "sweep"))
+import small  # noqa: E402
+
+# An experiment without data, of which each size is a program.
+WALK = """
+import small
+
+def experiment(rate: float = 0.1, size: int = 4):
+    \"\"\"A noisy walk to zero.\"\"\"
+    return small.walk(rate, size=size)
+"""
 FOLDER = "least"  # where the experiment's runs lie, by its name
 
 
@@ -81,6 +92,26 @@ def test_a_preempted_job_saves_and_queues_again_into_its_folder(cluster, experim
     whole = runs.train(test_processes.made(mesh={"data": 2}), tmp_path / "one")
     test_processes.check_close(folder, whole.folder)
     assert [path.name for path in (tmp_path / FOLDER).iterdir()] == [name]
+
+
+def test_a_sweep_is_an_array_of_jobs(cluster, tmp_path):
+    """Two programs, a job each; the folder is as of a sweep without SLURM."""
+    path = tmp_path / "walk.py"
+    path.write_text(f"import sys\nsys.path[:0] = [{str(TESTS / 'sweep')!r}]\n" + WALK)
+    launch = [sys.executable, "-m", "jaxdl.launch", path, "--logdir", tmp_path]
+    sweep = ["--sweep", "rate=0.1,0.2", "size=3,4", "--seeds", "2"]
+    environment = {**cluster, "PYTHONPATH": str(TESTS)}
+    out = said(
+        [*launch, *sweep, "--slurm", "time=10", "--jobs", "2", "--name", "jobs"], environment
+    )
+    ended = re.findall(r"size=(\d): job (\d+)_(\d) has ended", out)
+    assert sorted((size, task) for size, _, task in ended) == [("3", "0"), ("4", "1")]
+    assert len({job for _, job, _ in ended}) == 1
+    said([*launch, *sweep, "--name", "here"], environment)
+    folders = [tmp_path / "walk" / name for name in ("jobs", "here")]
+    tables = [small.table(folder) for folder in folders]
+    assert len(tables[0]) == 8 and tables[0] == tables[1]
+    assert small.curves(folders[0]) == small.curves(folders[1])
 
 
 def test_a_job_that_slurm_refuses(cluster, experiment, tmp_path):

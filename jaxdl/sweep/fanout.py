@@ -123,14 +123,14 @@ def side_by_side(
 
 def _came(part: Part, job: Any) -> Came:
     """What came of one job; no look at SLURM's accounting, which not every site has."""
-    kind, text = errors.UserError, "its job was lost."
+    kind, text = errors.FaultError, "its job was lost."
     if job.paths.result_pickle.exists():
         fault = job.exception()
         if fault is None:
             result = job.result()
             if isinstance(result, bool):
                 return Came(result)
-            kind, text = getattr(errors, result[0], errors.UserError), result[1]
+            kind, text = getattr(errors, result[0]), result[1]
         else:
             text = _last_line(str(fault))
     return Came(False, kind(f"{_named(part)}: {text}\nIts output: {job.paths.stderr}"))

@@ -15,7 +15,7 @@ import runs
 import small
 from tensorboard.plugins.hparams import plugin_data_pb2
 
-from jaxdl import launch
+from jaxdl import errors, launch
 from jaxdl.sweep import campaign, race
 from jaxdl.train import loop, stop
 
@@ -223,6 +223,28 @@ def test_groups_side_by_side(toy, monkeypatch):
     assert small.curves(toy / "runs/toy/jobs") == small.curves(toy / "runs/toy/here")
     monkeypatch.setattr(subprocess, "Popen", None)
     assert launched("--resume runs/toy/jobs --jobs 2") == 0
+
+
+def test_a_group_that_fails_does_not_keep_the_others(toy):
+    """The fault is one that only the job's own process meets."""
+    fault = "    def init(key, batch):\n        import os\n\n"
+    fault += "        if size == 3 and 'SUBMITIT_EXECUTOR' in os.environ:\n"
+    fault += "            raise ArithmeticError('not here')\n"
+    text = TOY.replace("    def init(key, batch):\n", fault)
+    (toy / "experiments/toy.py").write_text(text)
+    words = ["toy", "--sweep", "size=3,4", "--jobs", "2", "--name", "a"]
+    command = [sys.executable, "-m", "jaxdl.launch", *words]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == errors.FaultError.exit_code == 1, done.stderr
+    complaint, place = done.stderr.splitlines()
+    assert complaint == "error: size=3: ArithmeticError: not here"
+    output = pathlib.Path(place.strip().removeprefix("Its output: "))
+    assert "ArithmeticError: not here" in output.read_text()
+    rows = small.table(toy / "runs/toy/a")
+    assert {label: row["status"] for (label, _), row in rows.items()} == {
+        "size=3": "stopped",
+        "size=4": "completed",
+    }
 
 
 def test_a_search_goes_on_where_the_experiment_refuses(toy, capsys):
