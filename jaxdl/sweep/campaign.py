@@ -132,6 +132,7 @@ def _rounds(
 ) -> tuple[bool, list[fanout.Part], errors.UserError | None]:
     """Whether all have been run, the groups, and why one could not be."""
     done: list[fanout.Part] = []
+    compiled: execute.Compiled | None = {} if campaign.asked.search else None
     at, quiet = campaign.folder / "groups", campaign.quiet
     for number, (settings, tell) in enumerate(_proposed(campaign, first)):
         groups = plan.groups(campaign.experiment.make, _accepted(campaign, settings, console))
@@ -154,7 +155,7 @@ def _rounds(
                 lambda: stopping.requested is not None,
             )
         else:
-            came = fanout.Came(all(part.run(console, stopping) for part in parts))
+            came = fanout.Came(all(part.run(console, stopping, compiled) for part in parts))
         if not came.finished:
             return False, done, came.error
         tell([member for part in parts for member in part.members])

@@ -30,6 +30,7 @@ DEVICES_FLAG = "xla_force_host_platform_device_count"
 MOST_CORES = 8  # a small sweep would fill more with members that nobody asked for
 FINISHED = ("completed", "stopped early", "failed")
 Say = Callable[..., None]
+Compiled = dict[Any, tuple[race.Decision, programs.Program]]  # by the shape of a group
 
 
 class Member(NamedTuple):
@@ -101,11 +102,13 @@ def run(
     quiet: bool,
     stopping: stop.Catcher,
     decided: Callable[[race.Decision], None] = lambda decision: None,
+    compiled: Compiled | None = None,
 ) -> bool:
     """Run the members of a group that have not ended; False where a signal came between.
 
     folder: where the checkpoints of members that run together lie. decision: of an earlier launch;
-    else the ways race, and `decided` is told which won.
+    else the ways race, and `decided` is told which won. compiled: the programs of earlier groups,
+    as of a search's rounds; one of the same shape is used again.
     """
     if all(member.status for member in mine):
         return True
@@ -117,18 +120,31 @@ def run(
         functools.partial(_alone, first, family),
         lambda size: _joined(first, family, size + -size % _shards(first)),
     )
-    program = None
+    if compiled is None or _streamed(first):  # what a stream gives, a group's shape does not tell
+        compiled = {}
+    earlier, program = compiled.get(group.shape, (None, None))
     if decision is None:
-        decision, program = race.decide(first, len(mine), ways)
+        if earlier is None or _wasteful(earlier, len(mine)):
+            decision, program = race.decide(first, len(mine), ways)
+        else:
+            decision = earlier
         decided(decision)
+    elif decision != earlier:
+        program = None
     if stopping.requested is not None:
         return False
     say(_headline(group, mine, decision))
+    if program is None:
+        program = (_joined(first, family, decision.wave) if decision.together else ways.alone())[0]
+    compiled[group.shape] = decision, program
     if not decision.together:
-        program = program or ways.alone()[0]
         return _one_after_another(experiment, program, family, mine, say, quiet, stopping)
-    program = program or _joined(first, family, decision.wave)[0]
     return _together(experiment, program, family, mine, folder, say, quiet, stopping)
+
+
+def _wasteful(decision: race.Decision, members: int) -> bool:
+    """Whether more than half of a wave would only fill it up."""
+    return decision.together and decision.wave > 2 * members
 
 
 def _alone(run: runs.Run, family: programs.Family) -> tuple[programs.Program, batches.Feed]:
@@ -227,7 +243,7 @@ def _own(experiment: Experiment, shared: runs.Run, member: Member) -> runs.Run:
     Examples in memory stay the group's: what becomes of them is in the program, where the values
     are; and compiled evaluations hang on the group's tests.
     """
-    streamed = shared.train is not None and not hasattr(shared.train, "together")
+    streamed = _streamed(shared)
     read = [name for name, test in shared.tests.items() if not isinstance(test, batches.InOrder)]
     if not (shared.summaries or streamed or read):
         return shared
@@ -238,6 +254,10 @@ def _own(experiment: Experiment, shared: runs.Run, member: Member) -> runs.Run:
         tests={**shared.tests, **{name: own.tests[name] for name in read}},
         summaries=own.summaries,
     )
+
+
+def _streamed(run: runs.Run) -> bool:
+    return run.train is not None and not hasattr(run.train, "together")
 
 
 def _named(member: Member) -> str:

@@ -54,7 +54,12 @@ class Part(NamedTuple):
         sweep = self.folder.parent.parent
         return execute.members(self.experiment, self.group.settings, self.seeds, sweep)
 
-    def run(self, console: rich.console.Console, stopping: stop.Catcher) -> bool:
+    def run(
+        self,
+        console: rich.console.Console,
+        stopping: stop.Catcher,
+        compiled: execute.Compiled | None = None,
+    ) -> bool:
         """Run it, the way it has begun if it has; False where a signal came between."""
         return execute.run(
             self.experiment,
@@ -66,6 +71,7 @@ class Part(NamedTuple):
             self.quiet,
             stopping,
             lambda decision: write(self.folder / DECISION, decision._asdict()),
+            compiled,
         )
 
     def _decision(self) -> race.Decision | None:

@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import logging
 import os
 import pathlib
 import signal
@@ -9,6 +10,7 @@ import subprocess
 import sys
 import time
 
+import jax
 import numpy as np
 import pytest
 import runs
@@ -223,6 +225,25 @@ def test_groups_side_by_side(toy, monkeypatch):
     assert small.curves(toy / "runs/toy/jobs") == small.curves(toy / "runs/toy/here")
     monkeypatch.setattr(subprocess, "Popen", None)
     assert launched("--resume runs/toy/jobs --jobs 2") == 0
+
+
+def test_the_rounds_of_a_search_share_a_program(toy, monkeypatch, caplog):
+    """Three rounds of 4, 4 and 1; one that would waste most of a wave has a program of its own."""
+    monkeypatch.setattr(campaign, "BATCH", 4)
+    command = "toy --sweep rate=log(0.001,1) --search random --samples"
+    found = []
+    for samples in (4, 8, 9):
+        jax.clear_caches()
+        caplog.clear()
+        with jax.log_compiles(), caplog.at_level(logging.WARNING):
+            assert launched(f"{command} {samples} --name {samples}") == 0
+        texts = [line.getMessage() for line in caplog.records]
+        found.append(sum(text.startswith("Compiling jit(_chunk)") for text in texts))
+    assert found == [1, 1, 2]
+    few, many = (small.curves(toy / f"runs/toy/{samples}") for samples in (4, 9))
+    assert few.keys() < many.keys()
+    for name, curve in few.items():
+        small.close(curve, many[name])
 
 
 def test_a_group_that_fails_does_not_keep_the_others(toy):
