@@ -120,7 +120,9 @@ def run(
         functools.partial(_alone, first, family),
         lambda size: _joined(first, family, size + -size % _shards(first)),
     )
-    if compiled is None or _streamed(first):  # what a stream gives, a group's shape does not tell
+    if compiled is None or plan.streamed(
+        first
+    ):  # what a stream gives, a group's shape does not tell
         compiled = {}
     earlier, program = compiled.get(group.shape, (None, None))
     if decision is None:
@@ -243,7 +245,7 @@ def _own(experiment: Experiment, shared: runs.Run, member: Member) -> runs.Run:
     Examples in memory stay the group's: what becomes of them is in the program, where the values
     are; and compiled evaluations hang on the group's tests.
     """
-    streamed = _streamed(shared)
+    streamed = plan.streamed(shared)
     read = [name for name, test in shared.tests.items() if not isinstance(test, batches.InOrder)]
     if not (shared.summaries or streamed or read):
         return shared
@@ -254,10 +256,6 @@ def _own(experiment: Experiment, shared: runs.Run, member: Member) -> runs.Run:
         tests={**shared.tests, **{name: own.tests[name] for name in read}},
         summaries=own.summaries,
     )
-
-
-def _streamed(run: runs.Run) -> bool:
-    return run.train is not None and not hasattr(run.train, "together")
 
 
 def _named(member: Member) -> str:

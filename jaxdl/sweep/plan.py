@@ -73,11 +73,13 @@ def groups(make: Make, settings: Sequence[space.Setting]) -> list[Group]:
         for extreme in (min, max):
             make(extreme(settings, key=lambda setting, name=name: setting[name]))
     shapes: dict[Any, list[space.Setting]] = {}
+    streams: dict[Any, bool] = {}
     for setting in settings:
-        # In words: 1, 1.0 and True are equal to Python, and yet other programs.
-        shape: Any = tuple((name, repr(setting[name])) for name in setting if name not in varied)
-        if varied:
-            shape = shape, _streamed(make, setting)
+        shape: Any = Group(tuple(varied), [setting]).shape
+        if varied and shape not in streams:
+            streams[shape] = streamed(make(setting))
+        if varied and streams[shape]:
+            shape = shape, _kinds_of_stream(make, setting)
         shapes.setdefault(shape, []).append(setting)
     found = []
     for members in shapes.values():
@@ -101,15 +103,14 @@ def check(make: Make, setting: Values) -> None:
         jax.eval_shape(lambda data: _trace(run, data, {}), feed.first())
 
 
-def _streamed(make: Make, setting: Values) -> Any:
-    """Structure, shapes and dtypes of a stream's data, which the host makes and a value may shape.
+def streamed(run: runs.Run) -> bool:
+    """Whether the host makes the training data; else it is in memory, or there is none."""
+    return run.train is not None and not hasattr(run.train, "together")
 
-    None of examples in memory: tracing tells.
-    """
-    train = make(setting).train
-    if train is None or hasattr(train, "together"):
-        return None
-    with contextlib.closing(batches.opened(train, 0)) as feed:
+
+def _kinds_of_stream(make: Make, setting: Values) -> Any:
+    """Structure, shapes and dtypes of a stream's data, which a value may shape."""
+    with contextlib.closing(batches.opened(make(setting).train, 0)) as feed:
         return _kinds(jax.eval_shape(lambda data: data, feed.first()))
 
 

@@ -18,6 +18,7 @@ import numpy as np
 
 from jaxdl import run as runs
 from jaxdl.data import batches
+from jaxdl.sweep import plan
 from jaxdl.train import dispatch
 from jaxdl.train import program as programs
 
@@ -53,7 +54,7 @@ def decide(run: runs.Run, members: int, ways: Ways) -> tuple[Decision, programs.
     alone = Decision(False, 1, "")
     if members == 1:
         return alone._replace(why="there is one"), None
-    if run.train is not None and not hasattr(run.train, "together"):
+    if plan.streamed(run):
         return alone._replace(why="streams are read by one run at a time"), None
     if run.mesh is not None and "member" not in run.mesh and jax.device_count() > 1:
         return alone._replace(why="each has the whole mesh"), None

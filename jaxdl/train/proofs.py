@@ -143,7 +143,7 @@ def streamed(case: Case, whole: loop.Result) -> Proof:
     steps = case.steps + min(epoch, 1000)  # beyond the end of an epoch, if that is near
     found, wanted = (_first_batches(s, case.launched.seed, steps) for s in (order, plain))
     largest = max(difference(a, b) for a, b in zip(found, wanted, strict=True))
-    return Proof(largest, note=f"{steps} batches, as they lie in memory")
+    return Proof(largest, note=f"{steps} batches")
 
 
 # --- but for rounding
@@ -194,7 +194,7 @@ def shared(case: Case, devices: int) -> Proof:
     one = case.trained("one", case.run(mesh={"data": 1}))
     several = case.trained("several", case.run(mesh={"data": devices}))
     apart = _relative(_curves(several), _curves(one))
-    return Proof(apart, tolerance(case.program()), f"{devices} devices share a batch")
+    return Proof(apart, tolerance(case.program()), f"a batch on {devices} devices")
 
 
 # --- a few steps without the loop, and their data

@@ -62,12 +62,12 @@ def rows(case: proofs.Case, busy: Callable[[str], Any]) -> dict[str, proofs.Proo
     """What is promised -> what came of it; `busy` makes a context that tells what is tried."""
     promises: dict[str, Prove] = {
         "same seed → same bits": proofs.same_seed,
-        "N steps + resume + N = 2N": proofs.resumed,
+        "N + resume + N = 2N": proofs.resumed,
         "chunked = stepped": proofs.chunked,
         f"1 device ≈ {DEVICES} simulated": _on_devices,
         "jit ≈ no jit": proofs.uncompiled,
         "streamed = in memory": proofs.streamed,
-        "vectorised member ≈ its solo run": proofs.vectorised,
+        "vectorised ≈ solo": proofs.vectorised,
     }
     with busy("training"):
         whole = case.trained("whole", case.run())
@@ -89,24 +89,32 @@ def _tried(prove: Callable[[], proofs.Proof]) -> proofs.Proof:
 def table(
     launched: record.Launched, steps: int, proved: dict[str, proofs.Proof]
 ) -> rich.table.Table:
-    """A row for each promise: the verdict, and the number behind it."""
+    """A row for each promise: the verdict, and the largest difference behind it."""
     out = rich.table.Table(
-        *("promise", "verdict", "largest difference", "allowed", "note"),
+        *("promise", "verdict", "difference", "note"),
         title=f"{launched.experiment}, {steps} steps, seed {launched.seed}",
         box=rich.box.SIMPLE,
         header_style="dim",
     )
     out.title_justify = "left"
+    for column in out.columns[:3]:
+        column.no_wrap = True
     for what, proof in proved.items():
-        applies = proof.difference is not None
-        out.add_row(
-            what,
-            f"[{STYLES[proof.verdict]}]{proof.verdict}[/]",
-            f"{proof.difference:.2g}" if applies else "",
-            (f"{proof.tolerance:g}" if proof.tolerance else "bitwise") if applies else "",
-            rich.markup.escape(proof.note),
-        )
+        verdict = f"[{STYLES[proof.verdict]}]{proof.verdict}[/]"
+        out.add_row(what, verdict, _difference(proof), rich.markup.escape(proof.note))
     return out
+
+
+def _difference(proof: proofs.Proof) -> str:
+    """The largest, and what is allowed: nothing, where it is to be the same bits."""
+    if proof.difference is None:
+        return ""
+    allowed = f"≤ {proof.tolerance:g}" if proof.tolerance else "bitwise"
+    return (
+        f"{proof.difference:.2g} {allowed}"
+        if proof.verdict == "proved"
+        else (f"{proof.difference:.2g}, not {allowed}")
+    )
 
 
 # --- several devices
