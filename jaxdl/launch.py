@@ -116,11 +116,8 @@ def _command(argv: Sequence[str]) -> int:
         return 0
     values, options = _parse(words, file, known)
     if options.resume is None:
+        values = _completed(values, options, known)
         hyperparameters.assemble(file.signature(), values)  # what is required has been given
-        if options.sweep:
-            from jaxdl.sweep import reading
-
-            reading.read(options.sweep, known)
     else:
         opt.folder_to_resume(options.resume, options.logdir, file.name)
     started = _elsewhere(argv, options)
@@ -128,7 +125,8 @@ def _command(argv: Sequence[str]) -> int:
         return started
     _set_up()
     # The signature was read without the file; Enums and dataclasses are to be the file's own.
-    values, _ = _parse(words, file, hyperparameters.of(file.function))
+    known = hyperparameters.of(file.function)
+    values = _completed(_parse(words, file, known)[0], options, known)
     launching = _Launching(file.name, file.path, file.function)
     command = shlex.join(["python", "-m", "jaxdl.launch", *argv])
     return _run(_arranged(launching, values, options, command, quiet=False), options)
@@ -142,6 +140,17 @@ def _parse(
     values = hyperparameters.parse(words, [*known, *opt.ALL], refusal, f"{help_command} --help")
     given = {o.name: values.pop(o.name) for o in opt.ALL if o.name in values}
     return values, opt.read(given)
+
+
+def _completed(
+    values: dict[str, Any], options: opt.Options, known: list[hyperparameters.Hyperparameter]
+) -> dict[str, Any]:
+    """The values, with those that must be given and that the sweep gives."""
+    if not options.sweep:
+        return values
+    from jaxdl.sweep import reading
+
+    return reading.completed(options.sweep, known, values)
 
 
 def _elsewhere(argv: Sequence[str], options: opt.Options) -> int | None:
@@ -254,7 +263,7 @@ def _asked(arranged: _Arranged, options: opt.Options) -> "campaign.Asked | None"
 
 
 def _sweep(arranged: _Arranged, options: opt.Options, asked: "campaign.Asked") -> int:
-    from jaxdl.sweep import campaign, execute
+    from jaxdl.sweep import campaign, execute, reading
 
     if cluster.count() > 1:
         raise errors.InputError(
@@ -269,10 +278,8 @@ def _sweep(arranged: _Arranged, options: opt.Options, asked: "campaign.Asked") -
         elsewhere = campaign.Elsewhere(kind, options.jobs or 64, options.slurm or "")
     made = execute.Experiment(function, arranged.values, arranged.launched, options.mesh)
     space = campaign.asked_space(asked, function)
-    if twice := sorted(space.axes.keys() & arranged.values.keys()):
-        raise errors.InputError(
-            f"A hyperparameter must be given or swept, got both for {', '.join(twice)}."
-        )
+    if not asked.sweep:  # the experiment's own
+        reading.check_given_once(space, arranged.values)
     if options.mesh is None:
         execute.share_cores()
     outcome = campaign.run_all(

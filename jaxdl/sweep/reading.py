@@ -52,6 +52,31 @@ def read(words: Sequence[str], known: Sequence[hyperparameters.Hyperparameter]) 
     return space.Space(axes)
 
 
+def completed(
+    words: Sequence[str],
+    known: Sequence[hyperparameters.Hyperparameter],
+    given: Mapping[str, Any],
+) -> dict[str, Any]:
+    """The values given on a command line, and of each swept hyperparameter that has no default the
+    first value, for what is built before the sweep begins.
+
+    errors.InputError: as of `read`, and where one is both given and swept.
+    """
+    found = read(words, known)
+    check_given_once(found, given)
+    required = {p.name for p in known if p.default is hyperparameters.REQUIRED}
+    first = {name: space.first(axis) for name, axis in found.axes.items() if name in required}
+    return {**first, **given}
+
+
+def check_given_once(swept: space.Space, given: Mapping[str, Any]) -> None:
+    """errors.InputError: a hyperparameter is both given and swept."""
+    if twice := sorted(swept.axes.keys() & given.keys()):
+        raise errors.InputError(
+            f"A hyperparameter must be given or swept, got both for {', '.join(twice)}."
+        )
+
+
 def of(given: Any, known: Sequence[hyperparameters.Hyperparameter]) -> space.Space:
     """What an experiment's `sweep()` returned as a space over the known hyperparameters.
 

@@ -114,6 +114,13 @@ class Choice:
 Axis = tuple[Any, ...] | Range | Choice  # a tuple lists every value
 
 
+def first(axis: Axis) -> Any:
+    """The first value listed, or the low end."""
+    if isinstance(axis, Range):
+        return int(axis.low) if axis.whole else float(axis.low)
+    return axis[0] if isinstance(axis, tuple) else axis.values[0]
+
+
 def log(low: Number, high: Number) -> Range:
     """Numbers whose logarithm is uniform; integers where the hyperparameter is one."""
     return Range("log", low, high)

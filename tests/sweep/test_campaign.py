@@ -227,6 +227,18 @@ def test_groups_side_by_side(toy, monkeypatch):
     assert launched("--resume runs/toy/jobs --jobs 2") == 0
 
 
+def test_what_has_no_default_is_swept(toy, capsys):
+    text = TOY.replace("rate: float = 0.1,", "rate: float,")
+    assert text != TOY
+    (toy / "experiments/toy.py").write_text(text)
+    assert launched("toy --sweep rate=0.1,0.2 --name a") == 0
+    assert sorted(small.table(toy / "runs/toy/a")) == [("rate=0.1", "0"), ("rate=0.2", "0")]
+    assert launched("--resume runs/toy/a") == 0
+    assert launched("toy --sweep size=2,3") == 2
+    assert launched("toy --rate 0.1 --sweep rate=0.1,0.2") == 2
+    assert "must be given or swept, got both for rate." in capsys.readouterr().err
+
+
 def test_the_rounds_of_a_search_share_a_program(toy, monkeypatch, caplog):
     """Three rounds of 4, 4 and 1; one that would waste most of a wave has a program of its own."""
     monkeypatch.setattr(campaign, "BATCH", 4)
