@@ -176,8 +176,9 @@ class _Game:
         fake, after = self.judge(variables | after, made, batch, keys[2])
         losses, measured = self.losses.critic(real, fake), _scored(real, fake)
         if self.losses.penalty is not None:
+            points = games.between(batch["input"], made, keys[3])
             penalties = games.gradient_penalty(
-                lambda x: self.judge(variables, x, batch, keys[3])[0], batch["input"], made, keys[4]
+                lambda x: self.judge(variables, x, batch, keys[4])[0], points
             )
             losses = losses + self.losses.penalty * penalties
             measured["penalty"] = metrics.Mean.of(penalties)

@@ -193,8 +193,8 @@ def pictures(
 
     def shown(state: State) -> Any:
         variables = gradient.variables(state.translators)
-        made = pair.apply(variables, examples, examples, train=False)[0]
-        again = pair.apply(variables, made, made, train=False)[1]
+        made: Any = pair.apply(variables, examples, examples, train=False)[0]
+        again: Any = pair.apply(variables, made, made, train=False)[1]
         return (jnp.concatenate([examples, made, again], axis=1) + 1) / 2
 
     compiled = jax.jit(shown)

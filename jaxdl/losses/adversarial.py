@@ -22,7 +22,8 @@ class Losses(NamedTuple):
 
     critic: (scores of real examples, scores of made ones) -> (b,).
     generator: (scores of made examples) -> (b,).
-    penalty: the weight of the critic's gradient penalty, see `gradient_penalty`; None is without.
+    penalty: the weight of the critic's `gradient_penalty`, at points `between` real and
+        made examples; None is without.
     """
 
     critic: Callable[[Scores, Scores], Scores]
@@ -67,19 +68,24 @@ def wasserstein(penalty: Scalar = 10.0) -> Losses:
 
 
 def gradient_penalty(
-    critic: Callable[[Float[Array, "b *shape"]], Scores],
-    real: Float[Array, "b *shape"],
-    made: Float[Array, "b *shape"],
-    key: learner.Key,
+    critic: Callable[[Float[Array, "b *shape"]], Scores], points: Float[Array, "b *shape"]
 ) -> Scores:
-    """How far the critic's slope is from one, squared, at a random point between each pair.
+    """How far the critic's slope at each point is from one, squared: (‖∇D(x)‖ - 1)².
 
-    (‖∇D(εx + (1-ε)G)‖ - 1)² with ε uniform in [0, 1), one for each pair (WGAN-GP's equation 3). An
-    example's score must not depend on the others: batch norm in a critic spoils it.
+    An example's score must not depend on the others: batch norm in a critic spoils it.
     """
-    share = jax.random.uniform(key, (real.shape[0],) + (1,) * (real.ndim - 1))
-    between = share * real + (1 - share) * made
-    slopes = jax.grad(lambda x: critic(x).sum())(between)
+    slopes = jax.grad(lambda x: critic(x).sum())(points)
     squares = jnp.square(slopes).reshape(slopes.shape[0], -1).sum(-1)
     # The root's own slope is infinite at zero, where it is to be none.
     return jnp.square(jnp.sqrt(jnp.maximum(squares, 1e-12)) - 1)
+
+
+def between(
+    real: Float[Array, "b *shape"], made: Float[Array, "b *shape"], key: learner.Key
+) -> Float[Array, "b *shape"]:
+    """A random point on the line between each pair, where WGAN-GP looks at the slope (equation 3).
+
+    εx + (1-ε)G with ε uniform in [0, 1), one for each pair.
+    """
+    share = jax.random.uniform(key, (real.shape[0],) + (1,) * (real.ndim - 1))
+    return share * real + (1 - share) * made
