@@ -177,7 +177,7 @@ def test_a_penalty_can_be_traced():
         return learner.step(learner.init(KEY, points()), points(), KEY)[0].critic.params
 
     together = jax.jit(jax.vmap(one))(jnp.float32([1, 10]))
-    assert_close(jax.tree.map(lambda x: x[1], together), one(10.0), atol=1e-6)
+    assert_close(jax.tree.map(lambda x: x[1], together), jax.jit(one)(10.0), atol=1e-6)
 
 
 def test_parts_must_divide_the_batch():

@@ -65,7 +65,8 @@ def test_the_penalty_and_its_gradient_are_pytorchs():
 
     def penalties(params):
         return adversarial.gradient_penalty(
-            lambda x: critic.apply({"params": params}, x)[:, 0], FIXTURE["penalty/points"]
+            lambda x: critic.apply({"params": params}, x)[:, 0],
+            jnp.asarray(FIXTURE["penalty/points"]),
         )
 
     np.testing.assert_allclose(penalties(params), FIXTURE["penalty/values"], rtol=1e-5)
