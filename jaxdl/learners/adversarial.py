@@ -115,7 +115,7 @@ def pictures(
 
     def shown(state: State, key: learner.Key) -> Any:
         latents = jax.random.normal(key, (count, latent))
-        return show(generate(generator, state, latents, *conditions))
+        return show(generate(generator, state, latents, *map(jnp.asarray, conditions)))
 
     compiled = jax.jit(shown)
     return lambda state, key: summary.Image(compiled(state, key))

@@ -193,9 +193,10 @@ def pictures(
 
     def shown(state: State) -> Any:
         variables = gradient.variables(state.translators)
-        made: Any = pair.apply(variables, examples, examples, train=False)[0]
+        first = jnp.asarray(examples)
+        made: Any = pair.apply(variables, first, first, train=False)[0]
         again: Any = pair.apply(variables, made, made, train=False)[1]
-        return (jnp.concatenate([examples, made, again], axis=1) + 1) / 2
+        return (jnp.concatenate([first, made, again], axis=1) + 1) / 2
 
     compiled = jax.jit(shown)
     return lambda state, key: summary.Image(compiled(state))
