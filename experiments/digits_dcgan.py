@@ -1,0 +1,69 @@
+"""A conditional DCGAN writes the digit it is asked for."""
+
+import functools
+from typing import Any
+
+import numpy as np
+import optax
+from sklearn import svm
+
+from jaxdl import metrics
+from jaxdl.data import batches, digits, likeness
+from jaxdl.learners import adversarial
+from jaxdl.losses import adversarial as losses
+from jaxdl.models import dcgan
+from jaxdl.run import AtLeast, Run
+
+
+def experiment(
+    width: int = 16,
+    latent: int = 16,
+    learning_rate: float = 2e-4,
+    average: float = 0.99,
+    batch_size: int = 64,
+    steps: int = 2000,
+) -> Run:
+    """Adam for both players, as in the paper."""
+    train, test = ({**part, "input": 2 * part["input"] - 1} for part in digits.load())
+    judge = likeness.judge(train, test)
+    generator = dcgan.Generator(features=(2 * width, width), classes=10)
+    critic = dcgan.Critic(features=(width, 2 * width), classes=10)
+    adam = optax.adam(learning_rate, b1=0.5)
+    return Run(
+        learner=adversarial.generative(
+            generator,
+            critic,
+            losses.non_saturating(),
+            (adam, adam),
+            latent=latent,
+            condition="target",
+            average=average,
+            scores=lambda made, batch: read(made, batch) | judge(made, batch),
+        ),
+        train=batches.shuffled(train, batch_size),
+        tests={"test": batches.once(test, 360)},
+        steps=steps,
+        summaries={
+            "samples": adversarial.pictures(generator, latent, 100, np.repeat(np.arange(10), 10))
+        },
+        expect=AtLeast("test/reader/agreement", 0.9),
+    )
+
+
+def read(made: Any, batch: Any) -> dict[str, Any]:
+    """Whether made digits look like what was asked for."""
+    return {"reader": metrics.Collected({"made": made, "target": batch["target"]}, finish)}
+
+
+def finish(arrays: dict[str, np.ndarray]) -> dict[str, float]:
+    """agreement: the share of made digits that the reader takes for what was asked."""
+    if not np.isfinite(arrays["made"]).all():
+        return {"agreement": float("nan")}
+    return {"agreement": float(reader().score(arrays["made"].reshape(-1, 64), arrays["target"]))}
+
+
+@functools.cache
+def reader() -> svm.SVC:
+    """A support vector machine taught by the real training digits."""
+    train, _ = digits.load()
+    return svm.SVC().fit(2 * train["input"].reshape(-1, 64) - 1, train["target"])

@@ -1,0 +1,113 @@
+"""CycleGAN against a step of PyTorch (tests/fixtures/make_adversarial.py)."""
+
+import pathlib
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from jaxdl import errors, metrics
+from jaxdl.learners import cycle_consistency
+from jaxdl.losses import adversarial as losses
+from jaxdl.models import mlp, pixelwise
+
+FIXTURE = np.load(pathlib.Path(__file__).parents[1] / "fixtures" / "adversarial.npz")
+KEY = jax.random.key(0)
+BATCH = {name: jnp.asarray(FIXTURE[f"cycle/{name}"]) for name in ("first", "second")}
+TRANSLATOR = pixelwise.Pixelwise(features=(4,))
+
+
+def translation(game=None, **options):
+    """The fixture's networks."""
+    critic = mlp.MLP(features=(5,), outputs=1)
+    return cycle_consistency.translation(
+        (TRANSLATOR, TRANSLATOR),
+        (critic, critic),
+        game or losses.least_squares(),
+        (optax.sgd(0.1), optax.sgd(0.1)),
+        **options,
+    )
+
+
+def stored(when, side):
+    """Parameters in the fixture."""
+    return {
+        name: {
+            layer: {
+                leaf: jnp.asarray(FIXTURE[f"cycle/{when}/{side}/{name}/{layer}/{leaf}"])
+                for leaf in ("kernel", "bias")
+            }
+            for layer in ("hidden_0", "output")
+        }
+        for name in ("first", "second")
+    }
+
+
+def started(learner):
+    """The state that holds the fixture's first parameters."""
+    state = learner.init(KEY, BATCH)
+    return cycle_consistency.State(
+        *(
+            part._replace(params=stored("before", side))
+            for part, side in zip(state, state._fields, strict=True)
+        )
+    )
+
+
+def test_a_step_is_pytorchs():
+    learner = translation()
+    after, measured = jax.jit(learner.step)(started(learner), BATCH, KEY)
+    for part, side in zip(after, after._fields, strict=True):
+        jax.tree.map(
+            lambda x, y: np.testing.assert_allclose(x, y, atol=1e-6),
+            part.params,
+            stored("after", side),
+        )
+    found = metrics.values(measured)
+    names = ("critics/loss", "translators/loss", "translators/cycle")
+    np.testing.assert_allclose([found[n] for n in names], FIXTURE["cycle/losses"], rtol=1e-5)
+
+
+def test_one_model_given_twice_is_two_with_parameters_of_their_own():
+    params = translation().init(KEY, BATCH).translators.params
+    kernels = [np.asarray(params[name]["hidden_0"]["kernel"]) for name in ("first", "second")]
+    assert np.abs(kernels[0] - kernels[1]).min() > 0
+
+
+def test_evaluation_prediction_and_picture_are_of_the_same_translations():
+    learner = translation(scores=lambda made, batch: {"mean": metrics.Mean.of(made[0])})
+    state = started(learner)
+    params = stored("before", "translators")
+    made = TRANSLATOR.apply({"params": params["first"]}, BATCH["first"])
+    again = TRANSLATOR.apply({"params": params["second"]}, made)
+    np.testing.assert_allclose(learner.predict(state, BATCH), made, rtol=1e-6)
+    found = metrics.values(jax.jit(learner.evaluate)(state, BATCH, KEY))
+    assert found["mean"] == pytest.approx(float(made.mean()), rel=1e-5)
+    assert found["translators/cycle"] == pytest.approx(float(FIXTURE["cycle/losses"][2]), rel=1e-5)
+    show = cycle_consistency.pictures((TRANSLATOR, TRANSLATOR), BATCH["first"])
+    column = np.concatenate([BATCH["first"], made, again], axis=1)
+    np.testing.assert_allclose(show(state, KEY).pixels, (column + 1) / 2, atol=1e-6)
+
+
+def test_the_average_translates_and_does_not_teach():
+    plain, averaged = translation(), translation(average=0.9)
+    states = [
+        jax.jit(learner.step)(started(learner), BATCH, KEY)[0] for learner in (plain, averaged)
+    ]
+    state = states[1]._replace(translators=states[1].translators._replace(average=None))
+    jax.tree.map(
+        np.testing.assert_array_equal, state.translators.params, states[0].translators.params
+    )
+    slow, fast = averaged.predict(states[1], BATCH), plain.predict(states[0], BATCH)
+    assert np.abs(slow - fast).max() > 1e-4
+
+
+def test_bad_options_are_refused_when_the_learner_is_made():
+    with pytest.raises(errors.InputError, match=r"^cycle must be at least 0, got -1\.$"):
+        translation(cycle=-1)
+    with pytest.raises(
+        errors.InputError, match=r"must have no gradient penalty, got one of w.* 3\.0"
+    ):
+        translation(losses.wasserstein(3.0))
