@@ -29,9 +29,7 @@ def drawn(examples: dict[str, np.ndarray], seed: int = 0) -> dict[str, np.ndarra
     return examples | {"input": (uniform < x).astype(x.dtype)}
 
 
-def independent(
-    train: Float[np.ndarray, "b ..."], test: Float[np.ndarray, "c ..."]
-) -> float:
+def independent(train: Float[np.ndarray, "b ..."], test: Float[np.ndarray, "c ..."]) -> float:
     """The mean log-likelihood of 0s and 1s under independent pixels, in nats: what a model beats.
 
     A pixel's probability is its mean in the training part, half an example of each value added.

@@ -32,7 +32,7 @@ from jaxdl.learners import gradient
 
 # (inputs, key) -> what the model is given, and which elements count: 1 or 0 in the inputs' shape
 Corruption = Callable[[Any, Any], tuple[Any, Any]]
-Measure = Callable[[gradient.Variables, Any], learner.Metrics]  # (variables, batch) -> metrics
+Scores = Callable[[gradient.Variables, Any, Any], learner.Metrics]  # (variables, batch, key)
 
 
 @jax.tree_util.register_dataclass
@@ -86,7 +86,7 @@ def autoencoder(
     *,
     corrupt: Corruption | None = None,
     penalty: gradient.Scalar | None = None,
-    scores: Measure | None = None,
+    scores: Scores | None = None,
     **options: Any,
 ) -> learner.Learner:
     """A learner that rebuilds `batch["input"]`.
@@ -115,11 +115,11 @@ def autoencoder(
     def evaluate(
         variables: gradient.Variables, batch: learner.Batch, key: learner.Key
     ) -> learner.Metrics:
-        x = batch["input"]
-        seen, counted = _corrupted(corrupt, x, key)
+        x, (corrupt_key, scores_key) = batch["input"], jax.random.split(key)
+        seen, counted = _corrupted(corrupt, x, corrupt_key)
         code, outputs = model.apply(variables, seen, train=False)
         measured = _measured(x, seen, counted, code, outputs, penalty)
-        return measured | (scores(variables, batch) if scores else {})
+        return measured | (scores(variables, batch, scores_key) if scores else {})
 
     def predict(variables: gradient.Variables, batch: learner.Batch) -> Array:
         return model.apply(variables, batch["input"], train=False)[1]

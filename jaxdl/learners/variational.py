@@ -32,6 +32,7 @@ from jaxdl.learners import gradient
 from jaxdl.models import vae
 
 ACTIVE = 0.01  # the variance above which a unit is active (Burda et al., section 2)
+Scores = Callable[[gradient.Variables, Any, Any], learner.Metrics]  # (variables, batch, key)
 TOGETHER = 25  # codes that an evaluation decodes at a time: 500 of 360 digits at once take 46 MB
 
 
@@ -46,7 +47,7 @@ class Draws(NamedTuple):
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class ActiveUnits:
-    """How many units of a code vary over the examples, from sums over them; both of (latent,)."""
+    """How many units of a code vary over the examples, from sums over them of shape (latent,)."""
 
     total: Any
     squares: Any
@@ -59,6 +60,8 @@ class ActiveUnits:
 
     def value(self) -> float:
         """The number of units whose variance is above 0.01."""
+        if not self.count:
+            return float("nan")
         mean, square = np.asarray(self.total) / self.count, np.asarray(self.squares) / self.count
         return float((square - mean**2 > ACTIVE).sum())
 
@@ -70,12 +73,14 @@ def evidence(
     beta: gradient.Scalar = 1.0,
     draws: int = 1,
     test_draws: int = 64,
+    scores: Scores | None = None,
     **options: Any,
 ) -> learner.Learner:
     """A learner that raises the evidence lower bound of `batch["input"]`.
 
     beta: weight of the divergence; above 1 fewer units are used, for plainer things.
     draws, test_draws: codes drawn for each example in a step and in an evaluation.
+    scores: further metrics of an evaluation.
     options: clip, microbatches, average and freeze, see `gradient.minimise`.
     """
     if isinstance(beta, float | int) and beta < 0:
@@ -84,7 +89,7 @@ def evidence(
     def loss(drawn: Draws) -> Float[Array, "b"]:
         return beta * drawn.posterior.divergence().sum(-1) - drawn.likelihood.mean(0)
 
-    return _bounded(model, optimizer, loss, draws, test_draws, options)
+    return _bounded(model, optimizer, loss, draws, test_draws, scores, options)
 
 
 def importance_weighted(
@@ -93,18 +98,19 @@ def importance_weighted(
     *,
     draws: int = 5,
     test_draws: int = 64,
+    scores: Scores | None = None,
     **options: Any,
 ) -> learner.Learner:
     """A learner that raises the importance-weighted bound, log 1/k sum_i p(x, z_i) / q(z_i | x).
 
     With one draw it is the evidence lower bound, its divergence estimated; each more tightens it.
-    draws, test_draws, options: as those of `evidence`.
+    draws, test_draws, scores, options: as those of `evidence`.
     """
 
     def loss(drawn: Draws) -> Float[Array, "b"]:
         return -importance_bound(drawn.weight)
 
-    return _bounded(model, optimizer, loss, draws, test_draws, options)
+    return _bounded(model, optimizer, loss, draws, test_draws, scores, options)
 
 
 def importance_bound(weight: Float[Array, "s b"]) -> Float[Array, "b"]:
@@ -145,6 +151,7 @@ def _bounded(
     loss: Callable[[Draws], Float[Array, "b"]],
     draws: int,
     test_draws: int,
+    scores: Scores | None,
     options: dict[str, Any],
 ) -> learner.Learner:
     """A learner that minimises a loss of each example's draws."""
@@ -171,9 +178,11 @@ def _bounded(
     def evaluate(
         variables: gradient.Variables, batch: learner.Batch, key: learner.Key
     ) -> learner.Metrics:
-        drawn = _examined(model, variables, batch, key, test_draws)
+        draws_key, scores_key = jax.random.split(key)
+        drawn = _examined(model, variables, batch, draws_key, test_draws)
         bound = {"iwae": metrics.Mean.of(importance_bound(drawn.weight))}
-        return _measured(drawn, loss) | bound
+        further = scores(variables, batch, scores_key) if scores else {}
+        return _measured(drawn, loss) | bound | further
 
     def predict(variables: gradient.Variables, batch: learner.Batch) -> Array:
         """The mean of p(x | z) at the posterior's mean, in the input's shape."""
