@@ -28,6 +28,7 @@ def experiment(
     learning_rate: float = 3e-3,
     batch_size: int = 128,
     steps: int = 4000,
+    test_draws: int = 500,
 ) -> Run:
     """Adam with a cosine on a bound of the likelihood; the test reads a moving average.
 
@@ -44,7 +45,7 @@ def experiment(
     }[bound]
     shape = optax.cosine_decay_schedule(1.0, steps)
     optimizer = optax.adam(lambda step: learning_rate * shape(step))
-    learner = learn(model, optimizer, draws=draws, test_draws=500, average=0.99)
+    learner = learn(model, optimizer, draws=draws, test_draws=test_draws, average=0.99)
     shown = {"input": test["input"][:32]}
     return Run(
         learner=learner,

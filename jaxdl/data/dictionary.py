@@ -50,7 +50,7 @@ def planted(
     )
 
 
-def cosines(atoms: Float[Array, "n d"], found: Float[Array, "m d"]) -> Float[Array, "n"]:
+def cosines(atoms: Float[np.ndarray, "n d"], found: Float[Array, "m d"]) -> Float[Array, "n"]:
     """How well each atom was found: the largest absolute cosine between it and one of `found`.
 
     1 is found exactly. The best of 128 random directions in 32 dimensions has 0.49.

@@ -161,10 +161,11 @@ def pictures(
     predict = taught.predict
     if predict is None:
         raise errors.InputError("pictures must be of a learner that predicts.")
-    x = batch["input"]
+    shown = batch["input"]
 
     @jax.jit
     def pixels(state: gradient.State, key: learner.Key) -> Array:
+        x = jnp.asarray(shown)
         rows = [x] if corrupt is None else [x, corrupt(x, key)[0]]
         outputs = predict(state, batch | {"input": rows[-1]})
         return jnp.concatenate([*rows, outputs], axis=1)

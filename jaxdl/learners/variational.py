@@ -132,7 +132,8 @@ def samples(
 
     @jax.jit
     def pixels(state: gradient.State, key: learner.Key) -> Array:
-        return generated(model, gradient.variables(state), key, count, label).reshape(-1, *shape)
+        asked = None if label is None else jnp.asarray(label, jnp.int32)
+        return generated(model, gradient.variables(state), key, count, asked).reshape(-1, *shape)
 
     return lambda state, key: summary.Image(pixels(state, key))
 

@@ -5,7 +5,7 @@ Kingma and Welling, "Auto-encoding variational Bayes" (2013). Conditional: Sohn,
 """
 
 import math
-from typing import Literal, NamedTuple, get_args
+from typing import NamedTuple
 
 import flax.linen as nn
 import jax
@@ -15,7 +15,6 @@ from jaxtyping import Array, Float, Integer
 from jaxdl import errors
 from jaxdl.nn import limits
 
-Likelihood = Literal["bernoulli", "gaussian"]
 Label = Integer[Array, "b"] | None
 
 
@@ -52,15 +51,15 @@ class VAE(nn.Module):
     encoder: nn.Module
     decoder: nn.Module
     latent: int
-    likelihood: Likelihood = "bernoulli"
+    likelihood: str = "bernoulli"  # or "gaussian"
     classes: int | None = None
 
     def __post_init__(self) -> None:
         limits.at_least(1, "VAE's latent", self.latent)
         limits.at_least(2, "VAE's classes", self.classes)
-        if self.likelihood not in get_args(Likelihood):
+        if self.likelihood not in ("bernoulli", "gaussian"):
             raise errors.InputError(
-                f"VAE's likelihood must be bernoulli or gaussian, got {self.likelihood!r}."
+                f'VAE\'s likelihood must be "bernoulli" or "gaussian", got {self.likelihood!r}.'
             )
         super().__post_init__()
 
