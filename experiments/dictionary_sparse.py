@@ -29,7 +29,7 @@ def experiment(
     batch_size: int = 256,
     steps: int = 3000,
 ) -> Run:
-    """Adam on the squared error of codes with `active` units; 0 leaves their number to `penalty`."""
+    """Adam on the squared error of codes of `active` units; 0 leaves them to the penalty."""
     train, test, atoms = dictionary.planted()
 
     def recovery(variables: gradient.Variables, *_: Any) -> learner.Metrics:

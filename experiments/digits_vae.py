@@ -1,4 +1,4 @@
-"""A variational autoencoder learns the density of scikit-learn's handwritten digits, and draws new ones.
+"""A variational autoencoder learns to draw scikit-learn's handwritten digits.
 
 Data: 1,797 real 8×8 scans that ship with scikit-learn, a fifth of them for the test. Grey pixels
 are probabilities: black and white ones are drawn from them, anew at each step, once for the test.

@@ -143,7 +143,7 @@ def generated(
 ) -> Float[Array, "count n"]:
     """Means of p(x | z) for `count` codes from the prior, their elements in one row."""
     z = jax.random.normal(key, (count, model.latent))
-    return model.apply(variables, z, label, method="decode")
+    return _asked(model, "decode", variables, z, label)
 
 
 def _bounded(
@@ -188,12 +188,17 @@ def _bounded(
     def predict(variables: gradient.Variables, batch: learner.Batch) -> Array:
         """The mean of p(x | z) at the posterior's mean, in the input's shape."""
         x, label = batch["input"], _label(model, batch)
-        posterior = model.apply(variables, x, label, method="encode")
-        return model.apply(variables, posterior.mean, label, method="decode").reshape(x.shape)
+        posterior = _asked(model, "encode", variables, x, label)
+        return _asked(model, "decode", variables, posterior.mean, label).reshape(x.shape)
 
     return gradient.minimise(
         begin, objective, optimizer, evaluate=evaluate, predict=predict, **options
     )
+
+
+def _asked(model: vae.VAE, method: str, variables: gradient.Variables, *inputs: Any) -> Any:
+    """What a method of the model gives outside training."""
+    return model.apply(variables, *inputs, method=method)
 
 
 def _label(model: vae.VAE, batch: learner.Batch) -> Any:
@@ -213,11 +218,11 @@ def _examined(
 ) -> Draws:
     """Many draws for each example, decoded some at a time."""
     x, label = batch["input"], _label(model, batch)
-    posterior = model.apply(variables, x, label, method="encode")
+    posterior = _asked(model, "encode", variables, x, label)
 
     def one(key: learner.Key) -> tuple[Array, Array]:
         z = posterior.drawn(jax.random.normal(key, (1, len(x), model.latent)))
-        likelihood = model.apply(variables, x, z, label, method="log_likelihood")
+        likelihood = _asked(model, "log_likelihood", variables, x, z, label)
         drawn = _weighed(posterior, z, likelihood)
         return drawn.likelihood[0], drawn.weight[0]
 

@@ -15,7 +15,7 @@ def test_each_example_is_a_few_atoms():
     amounts, *_ = np.linalg.lstsq(atoms.T, train["input"].T)  # independent atoms: one solution
     used = np.abs(amounts) > 1e-4
     assert (used.sum(0) == 3).all() and used.any(1).all()
-    assert 0.49 < amounts[used].min() and amounts[used].max() < 1.51
+    assert amounts[used].min() > 0.49 and amounts[used].max() < 1.51
     again = dictionary.planted(10, 12, 3, train_size=40, test_size=5)
     np.testing.assert_array_equal(again.train["input"], train["input"])
 
