@@ -39,6 +39,6 @@ def experiment(
         train=batches.shuffled(train, batch_size),
         tests={"test": batches.once(test, 360)},
         steps=steps,
-        summaries={"rebuilt": reconstruction.pictures(learner, {"input": test["input"][:32]})},
+        summaries={"rebuilt": reconstruction.pictures(learner, {"input": test["input"][:30]})},
         expect=AtMost("test/loss", 0.0062),
     )

@@ -57,7 +57,7 @@ def experiment(
         average=0.99,
     )
     test = binary.drawn(test)
-    shown = {name: values[:32] for name, values in test.items()}
+    shown = {name: values[:30] for name, values in test.items()}
     return Run(
         learner=taught,
         train=batches.shuffled(train, batch_size, augment=binary.draw),

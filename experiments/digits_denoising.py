@@ -42,7 +42,7 @@ def experiment(
     shape = optax.cosine_decay_schedule(1.0, steps)
     optimizer = optax.adamw(lambda step: learning_rate * shape(step), weight_decay=weight_decay)
     learner = reconstruction.autoencoder(model, optimizer, corrupt=corrupt, average=0.999)
-    shown = {"input": test["input"][:32]}
+    shown = {"input": test["input"][:30]}
     return Run(
         learner=learner,
         train=batches.shuffled(train, batch_size),

@@ -46,7 +46,7 @@ def experiment(
     shape = optax.cosine_decay_schedule(1.0, steps)
     optimizer = optax.adam(lambda step: learning_rate * shape(step))
     learner = learn(model, optimizer, draws=draws, test_draws=test_draws, average=0.99)
-    shown = {"input": test["input"][:32]}
+    shown = {"input": test["input"][:30]}
     return Run(
         learner=learner,
         train=batches.shuffled(train, batch_size, augment=binary.draw),
