@@ -161,13 +161,12 @@ def pictures(
     predict = taught.predict
     if predict is None:
         raise errors.InputError("pictures must be of a learner that predicts.")
-    shown = batch["input"]
-
     @jax.jit
     def pixels(state: gradient.State, key: learner.Key) -> Array:
-        x = jnp.asarray(shown)
+        shown = jax.tree.map(jnp.asarray, batch)
+        x = shown["input"]
         rows = [x] if corrupt is None else [x, corrupt(x, key)[0]]
-        outputs = predict(state, batch | {"input": rows[-1]})
+        outputs = predict(state, shown | {"input": rows[-1]})
         return jnp.concatenate([*rows, outputs], axis=1)
 
     return lambda state, key: summary.Image(pixels(state, key))
