@@ -161,6 +161,7 @@ def pictures(
     predict = taught.predict
     if predict is None:
         raise errors.InputError("pictures must be of a learner that predicts.")
+
     @jax.jit
     def pixels(state: gradient.State, key: learner.Key) -> Array:
         shown = jax.tree.map(jnp.asarray, batch)
