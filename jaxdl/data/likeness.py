@@ -1,0 +1,63 @@
+"""How much samples of a generator are worth beside the real examples it learnt from.
+
+Train on samples, test on real: Esteban, Hyland and Rätsch, "Real-valued (Medical) Time Series
+Generation" (2017); the classification accuracy score of Ravuri and Vinyals (2019).
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from sklearn import neighbors, svm
+
+from jaxdl import metrics
+from jaxdl.data import checks, splits
+
+
+def judge(
+    train: splits.Examples, test: splits.Examples
+) -> Callable[[Any, dict[str, Any]], dict[str, metrics.Collected]]:
+    """A function (samples, batch) -> metrics of samples that were drawn for `batch["target"]`.
+
+    train, test: real examples, in the units of the samples; the generator saw `train`.
+
+    Metrics: "samples/accuracy" is what a support vector machine that has seen samples alone reads
+    right of `test`. "samples/distance" is the mean Euclidean distance from a sample to the nearest
+    example of `train`, and "samples/novelty" the same over that of the examples of `test`: below 1,
+    samples are nearer to what was learnt than new real examples are, so some may be copies.
+    """
+    for part, name in ((train, "train"), (test, "test")):
+        checks.arrays(part, f"The data {name}")
+    near = neighbors.NearestNeighbors(n_neighbors=1).fit(_rows(train["input"]))
+    fresh = _distance(near, test["input"])
+
+    def finish(drawn: dict[str, np.ndarray]) -> dict[str, float]:
+        if not np.isfinite(drawn["input"]).all():
+            return dict.fromkeys(("accuracy", "distance", "novelty"), float("nan"))
+        distance = _distance(near, drawn["input"])
+        return {
+            "accuracy": _accuracy(drawn, test),
+            "distance": distance,
+            "novelty": distance / fresh,
+        }
+
+    def scores(samples: Any, batch: dict[str, Any]) -> dict[str, metrics.Collected]:
+        drawn = {"input": samples, "target": batch["target"]}
+        return {"samples": metrics.Collected(drawn, finish)}
+
+    return scores
+
+
+def _accuracy(drawn: dict[str, np.ndarray], test: splits.Examples) -> float:
+    if len(np.unique(drawn["target"])) == 1:
+        return float(np.mean(test["target"] == drawn["target"][0]))
+    reader = svm.SVC(C=10).fit(_rows(drawn["input"]), drawn["target"])
+    return float(reader.score(_rows(test["input"]), test["target"]))
+
+
+def _distance(near: neighbors.NearestNeighbors, inputs: np.ndarray) -> float:
+    return float(near.kneighbors(_rows(inputs))[0].mean())
+
+
+def _rows(inputs: np.ndarray) -> np.ndarray:
+    return np.asarray(inputs, np.float64).reshape(len(inputs), -1)

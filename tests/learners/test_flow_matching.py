@@ -1,0 +1,88 @@
+"""Flow matching against the closed-form velocity of a mixture."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import noised_mixture
+import numpy as np
+import optax
+import pytest
+
+from jaxdl import errors
+from jaxdl.data import gaussians
+from jaxdl.learners import flow_matching, generation
+
+KEY = jax.random.key(0)
+
+
+def velocity(grid, x, time):
+    """The mean of data - noise given x = (1 - time)·noise + time·data, at time < 1.
+
+    With the data's mean m, that of the noise is (x - time·m)/(1 - time).
+    """
+    time = jnp.minimum(jnp.broadcast_to(time, len(x)), 1 - 1e-4)
+    data = noised_mixture.exact_data(x, time, 1 - time, grid)
+    return (data - x) / (1 - time)[:, None]
+
+
+def test_the_loss_is_least_at_the_marginal_velocity():
+    def pull(grid):
+        model = noised_mixture.Beside(functools.partial(velocity, grid))
+        return noised_mixture.pull(flow_matching.flow(model, optax.sgd(1.0)))
+
+    assert pull(noised_mixture.WIDE) < 4.5  # of 28 standard normals
+    assert pull(gaussians.Grid(side=3, spacing=1.0, sigma=0.35)) > 20
+
+
+def test_the_exact_velocity_carries_noise_to_the_mixture():
+    grid = gaussians.PUBLISHED
+    network = functools.partial(velocity, grid)
+    start = jax.random.normal(KEY, (2500, 2))
+    samples = jax.jit(lambda x: flow_matching.integrate(network, x, 100))(start)
+    value = gaussians.coverage(samples).value()
+    assert value["modes"] == 25
+    assert value["inside"] >= 0.998
+    assert value["variation"] <= 0.06  # of 2,500 of the mixture's own points about 0.039
+    near = ((samples[:, None] - jnp.float32(grid.centres)[None]) ** 2).sum(-1).min(-1)
+    assert np.sqrt(np.median(near) / (2 * np.log(2))) == pytest.approx(grid.sigma, rel=0.1)
+
+
+def test_heun_has_the_error_of_its_order():
+    """x' = x + time from 1: the solution is 2·e^t - 1 - t. Half the step, a quarter of the error."""
+
+    def error(steps):
+        end = flow_matching.integrate(lambda x, time: x + time, jnp.ones((1, 1)), steps)
+        return abs(float(end[0, 0]) - (2 * np.e - 2))
+
+    assert error(10) / error(20) == pytest.approx(4, rel=0.1)
+    assert error(1) == pytest.approx(abs(1 + (1 + 3) / 2 - (2 * np.e - 2)), rel=1e-5)  # by hand
+
+
+def test_paths_are_straight():
+    data = jax.random.normal(KEY, (1000, 3))
+    point, time, target = flow_matching.straight(data, jax.random.key(1))
+    np.testing.assert_allclose(point + (1 - time)[:, None] * target, data, atol=1e-5)
+    noise = point - time[:, None] * target
+    assert float(noise.mean()) == pytest.approx(0, abs=0.1)
+    assert float(noise.std()) == pytest.approx(1, abs=0.1)
+    assert 0 <= float(time.min()) < 0.01 and 0.99 < float(time.max()) < 1
+
+
+def test_a_share_of_labels_is_left_out():
+    label = jnp.arange(10_000) % 7
+    found = generation.forgotten(label, KEY, 0.2)
+    assert float((found == -1).mean()) == pytest.approx(0.2, abs=0.02)
+    np.testing.assert_array_equal(np.where(found == -1, label, found), label)
+
+
+def test_what_cannot_be_meant_is_refused():
+    def flow(**options):
+        return flow_matching.flow(None, optax.sgd(1), **options)
+
+    with pytest.raises(errors.InputError, match=r"forget must be a share of .* \[0, 1\), got 1.0."):
+        flow(forget=1.0)
+    with pytest.raises(errors.InputError, match="scores must come with generate, got one alone"):
+        flow(scores=lambda samples, batch: {})
+    with pytest.raises(errors.InputError, match="steps must be at least 1, got 0"):
+        flow_matching.generator(None, steps=0)
