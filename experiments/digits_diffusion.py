@@ -16,15 +16,15 @@ from jaxdl.run import AtLeast, Run
 
 
 def experiment(
-    width: int = 256,
-    depth: int = 3,
-    guidance: float = 1.5,
+    width: int = 128,
+    depth: int = 2,
+    guidance: float = 1.25,
     forget: float = 0.1,
     learning_rate: float = 1e-3,
     batch_size: int = 128,
     sampling_steps: int = 50,
-    eta: float = 1.0,
-    steps: int = 3000,
+    eta: float = 0.0,
+    steps: int = 4000,
 ) -> Run:
     """Adam on the error of the velocity; guided samples teach a classifier to read real digits."""
     train, test = (part | {"input": 2 * part["input"] - 1} for part in digits.load())
@@ -50,6 +50,7 @@ def experiment(
         train=batches.shuffled(train, batch_size),
         tests={"test": batches.once(asked, 1440)},  # four samples for each test image's label
         steps=steps,
+        eval_every=max(1, steps // 4),
         summaries={"samples": generation.pictures(generate, (100, 8, 8, 1), labels)},
         expect=AtLeast("test/samples/accuracy", 0.93),
     )

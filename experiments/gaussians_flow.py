@@ -21,7 +21,7 @@ def experiment(
     learning_rate: float = 2e-3,
     batch_size: int = 512,
     sampling_steps: int = 50,
-    steps: int = 5000,
+    steps: int = 4000,
 ) -> Run:
     """Adam on the error of the velocity; the test draws as many samples as it has points."""
     train, test = gaussians.draw(100_000, seed=0), gaussians.draw(5000, seed=1)
@@ -40,7 +40,7 @@ def experiment(
         train=batches.shuffled({"input": train}, batch_size),
         tests={"test": batches.once({"input": test}, 5000)},
         steps=steps,
-        eval_every=max(1, steps // 4),
+        eval_every=max(1, steps // 2),
         summaries={"samples": generation.pictures(generate, (5000, 2), show=gaussians.picture)},
         expect=AtLeast("test/grid/inside", 0.98),
     )

@@ -28,6 +28,7 @@ def test_the_mixture_covers_itself():
     assert value["modes"] == 25
     # A plane Gaussian is within r sigma with probability 1 - exp(-r²/2).
     assert value["inside"] == pytest.approx(1 - np.exp(-8), abs=4e-4)
+    assert value["spread"] == pytest.approx(1, abs=0.01)
     # Twenty-five binomial frequencies: half the sum of their mean deviations.
     expected = 25 / 2 * np.sqrt(2 / np.pi * 0.04 * 0.96 / 100_000)
     assert value["variation"] == pytest.approx(expected, rel=0.5)
@@ -44,7 +45,9 @@ def test_coverage_by_hand():
     ):
         np.testing.assert_array_equal(joined.nearest, [1, 0, 2, 1])
         np.testing.assert_array_equal(joined.inside, [1, 0, 2, 0])
-        assert joined.value() == {"modes": 2, "inside": 0.75, "variation": 0.25}
+        value = joined.value()
+        assert value.pop("spread") == pytest.approx(3.9 / np.sqrt(3 * 2), rel=1e-5)
+        assert value == {"modes": 2, "inside": 0.75, "variation": 0.25}
 
 
 def test_a_mode_counts_from_a_tenth_of_its_share_on():
@@ -63,3 +66,12 @@ def test_samples_that_are_no_numbers_are_outside():
 def test_no_points_are_refused():
     with pytest.raises(errors.InputError, match="count must be at least 1, got 0"):
         gaussians.draw(0, seed=0)
+
+
+def test_the_picture_counts_samples_where_they_are():
+    """The first row of pixels is the highest y; a sample outside is not seen."""
+    samples = jnp.float32([[-1.99, 1.99], [1.99, 1.99], [1.99, 1.99], [2.01, 0], [0, -2.01]])
+    pixels = np.asarray(gaussians.picture(samples))
+    assert pixels.shape == (128, 128)
+    assert np.argwhere(pixels < 1).tolist() == [[0, 0], [0, 127]]
+    assert pixels[0, 127] < pixels[0, 0] < 1

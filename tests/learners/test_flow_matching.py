@@ -32,24 +32,22 @@ def test_the_loss_is_least_at_the_marginal_velocity():
         return noised_mixture.pull(flow_matching.flow(model, optax.sgd(1.0)))
 
     assert pull(noised_mixture.WIDE) < 4.5  # of 28 standard normals
-    assert pull(gaussians.Grid(side=3, spacing=1.0, sigma=0.35)) > 20
+    assert pull(gaussians.Grid(side=3, spacing=1.0, sigma=0.4)) > 10
 
 
 def test_the_exact_velocity_carries_noise_to_the_mixture():
-    grid = gaussians.PUBLISHED
-    network = functools.partial(velocity, grid)
+    network = functools.partial(velocity, gaussians.PUBLISHED)
     start = jax.random.normal(KEY, (2500, 2))
     samples = jax.jit(lambda x: flow_matching.integrate(network, x, 100))(start)
     value = gaussians.coverage(samples).value()
     assert value["modes"] == 25
     assert value["inside"] >= 0.998
     assert value["variation"] <= 0.06  # of 2,500 of the mixture's own points about 0.039
-    near = ((samples[:, None] - jnp.float32(grid.centres)[None]) ** 2).sum(-1).min(-1)
-    assert np.sqrt(np.median(near) / (2 * np.log(2))) == pytest.approx(grid.sigma, rel=0.1)
+    assert value["spread"] == pytest.approx(1, abs=0.05)
 
 
 def test_heun_has_the_error_of_its_order():
-    """x' = x + time from 1: the solution is 2·e^t - 1 - t. Half the step, a quarter of the error."""
+    """x' = x + time from 1 goes to 2e - 2. Half the step makes a quarter of the error."""
 
     def error(steps):
         end = flow_matching.integrate(lambda x, time: x + time, jnp.ones((1, 1)), steps)

@@ -1,0 +1,47 @@
+"""The worth of samples, of samples whose worth is known."""
+
+import numpy as np
+import pytest
+
+from jaxdl import metrics
+from jaxdl.data import digits, likeness
+
+TRAIN, TEST = digits.load()
+SCORES = likeness.judge(TRAIN, TEST)
+
+
+def judged(inputs, target):
+    return metrics.values(SCORES(inputs, {"target": target}))
+
+
+def test_the_training_part_itself_is_worth_the_most_and_copied():
+    values = judged(TRAIN["input"], TRAIN["target"])
+    assert values["samples/accuracy"] >= 0.98  # a support vector machine's on the real digits
+    assert values["samples/distance"] == values["samples/novelty"] == 0
+
+
+def test_new_real_examples_are_as_novel_as_new_real_examples():
+    values = judged(TEST["input"], TEST["target"])
+    assert values["samples/novelty"] == 1
+    everything = np.linalg.norm(
+        TEST["input"].reshape(-1, 1, 64) - TRAIN["input"].reshape(1, -1, 64), axis=2
+    )
+    assert values["samples/distance"] == pytest.approx(everything.min(1).mean(), rel=1e-5)
+
+
+def test_labels_that_are_not_those_of_the_samples_teach_nothing():
+    values = judged(TRAIN["input"], np.roll(TRAIN["target"], 7))
+    assert values["samples/accuracy"] < 0.3
+    values = judged(TRAIN["input"], np.full_like(TRAIN["target"], 3))
+    assert values["samples/accuracy"] == pytest.approx(np.mean(TEST["target"] == 3))
+
+
+def test_samples_that_are_no_numbers_are_worth_nothing():
+    inputs = np.where(np.arange(64).reshape(8, 8, 1)[None] == 5, np.nan, TRAIN["input"])
+    assert np.isnan([*judged(inputs, TRAIN["target"]).values()]).all()
+
+
+def test_batches_are_judged_together():
+    parts = [SCORES(TEST["input"][i::2], {"target": TEST["target"][i::2]}) for i in range(2)]
+    joined = metrics.values(metrics.merge(*parts))
+    assert joined["samples/novelty"] == pytest.approx(1)
