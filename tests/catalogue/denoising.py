@@ -1,5 +1,7 @@
 """Learners that lead noise to data, and their experiments."""
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 
@@ -47,8 +49,8 @@ def _flow() -> learner.Learner:
     return flow_matching.flow(model, optimizer, generate=generate, scores=_scores, clip=1.0)
 
 
-def _test() -> dict[str, np.ndarray]:
-    return _examples(64)  # some in each quarter of time
+def _test() -> dict[str, jax.Array]:
+    return jax.tree.map(jnp.asarray, _examples(64))  # some in each quarter of time
 
 
 LEARNERS = {

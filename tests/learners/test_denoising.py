@@ -104,7 +104,7 @@ def test_the_exact_network_leads_noise_to_the_mixture(name, prediction, eta, ste
     assert value["modes"] == 25
     assert value["inside"] >= 0.998
     assert value["variation"] <= 0.06  # of 2,500 of the mixture's own points about 0.039
-    assert 0.65 < value["spread"] < 1  # the last step is the mean of the data, which is narrower
+    assert 0.6 < value["spread"] < 1  # the last step is the mean of the data, which is narrower
 
 
 def test_without_fresh_noise_a_gaussian_is_scaled_by_known_factors():

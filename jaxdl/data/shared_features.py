@@ -1,0 +1,45 @@
+"""Made regression tasks that share their features, so that many of them help where data is few.
+
+The setting of transfer that theory treats: a task is a linear function of features common to all
+(Tripuraneni, Jordan and Jin, "On the Theory of Transfer Learning", 2020). The features are the
+outputs of a random network of one hidden layer.
+"""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+_INPUTS, _HIDDEN = 20, 32
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Tasks:
+    """Tasks y = features(x)·weights, x standard normal (20,); each y has variance about 1."""
+
+    inner: np.ndarray  # (20, 32)
+    outer: np.ndarray  # (32, features)
+    weights: np.ndarray  # (features, tasks)
+
+    def targets(self, x: Float[Array, "b 20"]) -> Float[Array, "b tasks"]:
+        """The exact answers of all tasks."""
+        return jnp.tanh(x @ self.inner) @ self.outer @ self.weights
+
+    def draw(self, key: Array, count: int) -> dict[str, Array]:
+        """Examples of all tasks."""
+        x = jax.random.normal(key, (count, _INPUTS))
+        return {"input": x, "target": self.targets(x)}
+
+
+def tasks(count: int = 64, features: int = 12, seed: int = 0) -> Tasks:
+    """`count` tasks on the same features."""
+    random = np.random.default_rng(seed)
+
+    def normal(rows: int, columns: int, scale: float) -> np.ndarray:
+        return (scale * random.standard_normal((rows, columns))).astype(np.float32)
+
+    inner = normal(_INPUTS, _HIDDEN, 1.5 / np.sqrt(_INPUTS))
+    outer = normal(_HIDDEN, features, 1 / np.sqrt(_HIDDEN))
+    return Tasks(inner, outer, normal(features, count, 1 / np.sqrt(features)))
