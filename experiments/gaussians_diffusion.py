@@ -20,7 +20,7 @@ def experiment(
     waves: int = 5,
     learning_rate: float = 2e-3,
     batch_size: int = 512,
-    sampling_steps: int = 100,
+    sampling_steps: int = 200,
     eta: float = 1.0,
     steps: int = 3000,
 ) -> Run:
@@ -47,6 +47,6 @@ def experiment(
         tests={"test": batches.once({"input": test}, 5000)},
         steps=steps,
         eval_every=max(1, steps // 2),
-        summaries={"samples": generation.pictures(generate, (5000, 2), show=gaussians.picture)},
+        summaries={"samples": generation.pictures(generate, (2000, 2), show=gaussians.picture)},
         expect=AtLeast("test/grid/inside", 0.98),
     )

@@ -41,6 +41,6 @@ def experiment(
         tests={"test": batches.once({"input": test}, 5000)},
         steps=steps,
         eval_every=max(1, steps // 2),
-        summaries={"samples": generation.pictures(generate, (5000, 2), show=gaussians.picture)},
+        summaries={"samples": generation.pictures(generate, (2000, 2), show=gaussians.picture)},
         expect=AtLeast("test/grid/inside", 0.98),
     )
