@@ -41,7 +41,10 @@ def linear(steps: int = 1000, first: float = 1e-4, last: float = 0.02) -> Level:
 
 def cosine(steps: int = 1000) -> Level:
     """The schedule of Nichol and Dhariwal, "Improved Denoising Diffusion Probabilistic Models"
-    (2021), equation 17: less noise at both ends. Their offset is 0.008, and β at most 0.999.
+    (2021), equation 17: slower at both ends. Their offset is 0.008, and β at most 0.999.
+
+    Its last steps hold next to no signal, by which an estimate from the noise would be divided:
+    predict data or velocity with it.
     """
     turn = (np.arange(_at_least_two(steps) + 1) / steps + 0.008) / 1.008
     kept = np.cos(turn * math.pi / 2) ** 2

@@ -9,7 +9,7 @@ import numpy as np
 import optax
 import pytest
 
-from jaxdl import errors
+from jaxdl import errors, metrics
 from jaxdl.data import gaussians
 from jaxdl.learners import flow_matching, generation
 
@@ -72,6 +72,31 @@ def test_a_share_of_labels_is_left_out():
     found = generation.forgotten(label, KEY, 0.2)
     assert float((found == -1).mean()) == pytest.approx(0.2, abs=0.02)
     np.testing.assert_array_equal(np.where(found == -1, label, found), label)
+
+
+def test_an_evaluation_splits_the_loss_and_scores_samples_for_the_labels_of_its_batch():
+    model = noised_mixture.Beside(lambda x, time: 0 * x)
+    asked = {}
+
+    def generate(variables, key, shape, label):
+        asked.update(shape=shape, label=label)
+        return jnp.full(shape, 3.0)
+
+    def scores(samples, batch):
+        return {"score": metrics.Mean.of(samples.mean(1) * batch["target"])}
+
+    batch = {"input": jax.random.normal(KEY, (400, 2)), "target": jnp.arange(400) % 4}
+    learner = flow_matching.flow(model, optax.sgd(1), forget=0.1, generate=generate, scores=scores)
+    found = learner.evaluate(learner.init(KEY, batch), batch, jax.random.key(1))
+    assert found["score"].value() == 4.5
+    assert asked["shape"] == (400, 2)
+    np.testing.assert_array_equal(asked["label"], batch["target"])
+    quarters = [found[f"loss_{i}"] for i in range(4)]
+    assert all(150 < quarter.count < 250 for quarter in quarters)  # 800 numbers in all
+    for part in ("total", "count"):
+        total = sum(float(getattr(quarter, part)) for quarter in quarters)
+        assert total == pytest.approx(float(getattr(found["loss"], part)), rel=1e-5)
+    assert found["loss"].value() == pytest.approx(2, rel=0.15)  # the variance of data - noise
 
 
 def test_what_cannot_be_meant_is_refused():
