@@ -12,18 +12,18 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-_INPUTS, _HIDDEN = 20, 32
+_INPUTS, _HIDDEN = 40, 32
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Tasks:
-    """Tasks y = features(x)·weights, x standard normal (20,); each y has variance about 1."""
+    """Tasks y = features(x)·weights, x standard normal (40,); each y has a variance near 0.6."""
 
-    inner: np.ndarray  # (20, 32)
+    inner: np.ndarray  # (40, 32)
     outer: np.ndarray  # (32, features)
     weights: np.ndarray  # (features, tasks)
 
-    def targets(self, x: Float[Array, "b 20"]) -> Float[Array, "b tasks"]:
+    def targets(self, x: Float[Array, "b 40"]) -> Float[Array, "b tasks"]:
         """The exact answers of all tasks."""
         return jnp.tanh(x @ self.inner) @ self.outer @ self.weights
 
@@ -37,9 +37,10 @@ def tasks(count: int = 64, features: int = 12, seed: int = 0) -> Tasks:
     """`count` tasks on the same features."""
     random = np.random.default_rng(seed)
 
+    # Units of deviation 2 before tanh: far from linear, or 40 examples would do without features.
     def normal(rows: int, columns: int, scale: float) -> np.ndarray:
         return (scale * random.standard_normal((rows, columns))).astype(np.float32)
 
-    inner = normal(_INPUTS, _HIDDEN, 1.5 / np.sqrt(_INPUTS))
+    inner = normal(_INPUTS, _HIDDEN, 2 / np.sqrt(_INPUTS))
     outer = normal(_HIDDEN, features, 1 / np.sqrt(_HIDDEN))
     return Tasks(inner, outer, normal(features, count, 1 / np.sqrt(features)))
