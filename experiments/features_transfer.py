@@ -8,8 +8,6 @@ Cost: . Scores: .
 
 from typing import Any, Literal
 
-import jax
-import jax.numpy as jnp
 import optax
 
 from jaxdl import learner, metrics
@@ -29,7 +27,7 @@ def experiment(
 ) -> Run:
     """The run begins with the model's training on the source tasks, and learns the last task."""
     tasks = shared_features.tasks(65)
-    train, test = (_last(tasks.draw(jax.random.key(i), n)) for i, n in enumerate((40, 2000)))
+    train, test = (_last(tasks.examples(n, seed)) for seed, n in enumerate((40, 2000)))
     variance = test["target"].var()
 
     def scores(outputs: Any, batch: learner.Batch) -> learner.Metrics:
@@ -68,9 +66,9 @@ def _network(outputs: int) -> mlp.MLP:
     return mlp.MLP(features=(128, 16), outputs=outputs, act="tanh")
 
 
-def _first(batch: dict[str, jax.Array]) -> dict[str, jax.Array]:
+def _first(batch: dict[str, Any]) -> dict[str, Any]:
     return batch | {"target": batch["target"][:, :-1]}
 
 
-def _last(batch: dict[str, jax.Array]) -> dict[str, jnp.ndarray]:
+def _last(batch: dict[str, Any]) -> dict[str, Any]:
     return batch | {"target": batch["target"][:, -1:]}

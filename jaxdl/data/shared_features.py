@@ -28,9 +28,14 @@ class Tasks:
         return jnp.tanh(x @ self.inner) @ self.outer @ self.weights
 
     def draw(self, key: Array, count: int) -> dict[str, Array]:
-        """Examples of all tasks."""
+        """Examples of all tasks; runs inside jit."""
         x = jax.random.normal(key, (count, _INPUTS))
         return {"input": x, "target": self.targets(x)}
+
+    def examples(self, count: int, seed: int) -> dict[str, np.ndarray]:
+        """Examples of all tasks in memory, the same for the same seed."""
+        with jax.ensure_compile_time_eval():  # an experiment may be traced
+            return jax.tree.map(np.asarray, self.draw(jax.random.key(seed), count))
 
 
 def tasks(count: int = 64, features: int = 12, seed: int = 0) -> Tasks:

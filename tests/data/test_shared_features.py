@@ -21,6 +21,17 @@ def test_all_tasks_are_linear_in_so_many_features():
 
 
 def test_the_tasks_are_those_of_their_seed():
+    made, again = (shared_features.tasks().examples(3, seed=1) for _ in range(2))
+    assert np.array_equal(made["target"], again["target"])
     one, same, other = (shared_features.tasks(seed=seed) for seed in (0, 0, 1))
     assert np.array_equal(one.weights, same.weights)
     assert not np.array_equal(one.weights, other.weights)
+
+
+def test_examples_are_numbers_under_a_trace():
+    def traced(x):
+        made = shared_features.tasks().examples(3, seed=1)
+        assert isinstance(made["input"], np.ndarray)
+        return x
+
+    jax.jit(traced)(1.0)
