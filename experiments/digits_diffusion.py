@@ -1,7 +1,11 @@
 """A diffusion model writes the handwritten digit it is asked for.
 
 Data: 1,797 real 8×8 scans that ship with scikit-learn, a fifth of them for the test.
-Cost: . Scores: .
+Cost: 22 s on two busy CPU cores, compiling aside. Scores: a classifier that has seen 1,440 samples
+alone reads test/samples/accuracy 0.960 of the real test digits right (3 seeds, sd 0.007); one that
+has seen the real training digits 0.99, one that has seen samples of a Gaussian fitted to each class
+0.95. No copies: samples are 1.03 times as far from the nearest training digit as test digits are
+(test/samples/novelty); more steps or guidance make that less than 1.
 
     python -m jaxdl.launch digits_diffusion --guidance 3
 """

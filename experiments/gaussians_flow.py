@@ -1,7 +1,9 @@
 """Flow matching covers 25 Gaussians on a grid.
 
 Data: 100,000 points of the grid of VEEGAN and PacGAN, made on the spot.
-Cost: . Scores: .
+Cost: 90 s on two busy CPU cores. Scores, of 5,000 samples: 25 of 25 modes, test/grid/inside 0.987
+(3 seeds, sd 0.001), total variation from equal modes 0.026; of 5,000 of the mixture's own points
+25, 0.9997 and 0.028. The modes have 1.07 of their width.
 
     python -m jaxdl.launch gaussians_flow --learning-rate 1e-3
 """
