@@ -4,6 +4,9 @@ Train on samples, test on real: Esteban, Hyland and Rätsch, "Real-valued (Medic
 Generation" (2017); the classification accuracy score of Ravuri and Vinyals (2019).
 """
 
+import dataclasses
+import functools
+import hashlib
 from collections.abc import Callable
 from typing import Any
 
@@ -26,20 +29,12 @@ def judge(
     example of `train`, and "samples/novelty" the same over that of the examples of `test`: below 1,
     samples are nearer to what was learnt than new real examples are, so some may be copies.
     """
+    digest = hashlib.sha256()
     for part, name in ((train, "train"), (test, "test")):
         checks.arrays(part, f"The data {name}")
-    near = neighbors.NearestNeighbors(n_neighbors=1).fit(_rows(train["input"]))
-    fresh = _distance(near, test["input"])
-
-    def finish(drawn: dict[str, np.ndarray]) -> dict[str, float]:
-        if not np.isfinite(drawn["input"]).all():
-            return dict.fromkeys(("accuracy", "distance", "novelty"), float("nan"))
-        distance = _distance(near, drawn["input"])
-        return {
-            "accuracy": _accuracy(drawn, test),
-            "distance": distance,
-            "novelty": distance / fresh,
-        }
+        for key in sorted(part):
+            digest.update(np.ascontiguousarray(part[key]).tobytes())
+    finish = _Judge(digest.digest(), train, test)
 
     def scores(samples: Any, batch: dict[str, Any]) -> dict[str, metrics.Collected]:
         drawn = {"input": samples, "target": batch["target"]}
@@ -48,15 +43,40 @@ def judge(
     return scores
 
 
-def _accuracy(drawn: dict[str, np.ndarray], test: splits.Examples) -> float:
-    if len(np.unique(drawn["target"])) == 1:
-        return float(np.mean(test["target"] == drawn["target"][0]))
-    reader = svm.SVC(C=10).fit(_rows(drawn["input"]), drawn["target"])
-    return float(reader.score(_rows(test["input"]), test["target"]))
+@dataclasses.dataclass(frozen=True)
+class _Judge:
+    """Equal to another of the same data: it is part of what a compiled program is known by."""
 
+    digest: bytes
+    train: splits.Examples = dataclasses.field(compare=False, repr=False)
+    test: splits.Examples = dataclasses.field(compare=False, repr=False)
 
-def _distance(near: neighbors.NearestNeighbors, inputs: np.ndarray) -> float:
-    return float(near.kneighbors(_rows(inputs))[0].mean())
+    def __call__(self, drawn: dict[str, np.ndarray]) -> dict[str, float]:
+        if not np.isfinite(drawn["input"]).all():
+            return dict.fromkeys(("accuracy", "distance", "novelty"), float("nan"))
+        distance = self._distance(drawn["input"])
+        return {
+            "accuracy": self._accuracy(drawn),
+            "distance": distance,
+            "novelty": distance / self._fresh,
+        }
+
+    @functools.cached_property
+    def _near(self) -> neighbors.NearestNeighbors:
+        return neighbors.NearestNeighbors(n_neighbors=1).fit(_rows(self.train["input"]))
+
+    @functools.cached_property
+    def _fresh(self) -> float:
+        return self._distance(self.test["input"])
+
+    def _distance(self, inputs: np.ndarray) -> float:
+        return float(self._near.kneighbors(_rows(inputs))[0].mean())
+
+    def _accuracy(self, drawn: dict[str, np.ndarray]) -> float:
+        if len(np.unique(drawn["target"])) == 1:  # a support vector machine needs two classes
+            return float(np.mean(self.test["target"] == drawn["target"][0]))
+        reader = svm.SVC(C=10).fit(_rows(drawn["input"]), drawn["target"])
+        return float(reader.score(_rows(self.test["input"]), self.test["target"]))
 
 
 def _rows(inputs: np.ndarray) -> np.ndarray:

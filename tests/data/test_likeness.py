@@ -1,5 +1,6 @@
 """The worth of samples, of samples whose worth is known."""
 
+import jax
 import numpy as np
 import pytest
 
@@ -45,3 +46,11 @@ def test_batches_are_judged_together():
     parts = [SCORES(TEST["input"][i::2], {"target": TEST["target"][i::2]}) for i in range(2)]
     joined = metrics.values(metrics.merge(*parts))
     assert joined["samples/novelty"] == pytest.approx(1)
+
+
+def test_judges_of_the_same_data_are_one_program():
+    """What finishes a metric is part of the tree that a compiled program returns."""
+    drawn = TEST["input"], {"target": TEST["target"]}
+    structure = jax.tree.structure(SCORES(*drawn))
+    assert structure == jax.tree.structure(likeness.judge(*digits.load())(*drawn))
+    assert structure != jax.tree.structure(likeness.judge(*digits.load(seed=1))(*drawn))
