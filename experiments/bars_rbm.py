@@ -22,9 +22,10 @@ from jaxdl.run import AtLeast, Run
 def experiment(
     hidden: int = 16,
     sweeps: int = 5,
-    chains: int = 100,
-    learning_rate: float = 0.1,
-    steps: int = 20000,
+    chains: int = 300,
+    learning_rate: float = 0.2,
+    weight_decay: float = 1e-4,
+    steps: int = 10000,
 ) -> Run:
     """Persistent chains and plain SGD whose rate falls to 0; with 0 chains they begin at the data.
 
@@ -32,7 +33,10 @@ def experiment(
     """
     images = bars.load(4)
     model = rbm.RBM(visible=16, hidden=hidden)
-    optimizer = optax.sgd(lambda step: learning_rate * (1 - step / steps))
+    optimizer = optax.chain(
+        optax.add_decayed_weights(weight_decay),
+        optax.sgd(lambda step: learning_rate * (1 - step / steps)),
+    )
 
     def exact(params: Any, batch: learner.Batch, key: Any) -> learner.Metrics:
         v = contrastive_divergence.flat(batch["input"])

@@ -18,7 +18,7 @@ def experiment(
     side: int = 8,
     cells: Literal["square", "hexagonal"] = "square",
     first_radius: float = 8.0,
-    last_radius: float = 0.5,
+    last_radius: float = 0.45,
     points: int = 2000,
     steps: int = 100,
 ) -> Run:

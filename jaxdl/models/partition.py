@@ -37,38 +37,47 @@ def exact(model: rbm.RBM, params: Any) -> Float[Array, ""]:
 
 
 def annealed(
-    model: rbm.RBM, params: Any, key: Any, temperatures: int = 1000, chains: int = 100
+    model: rbm.RBM,
+    params: Any,
+    key: Any,
+    temperatures: int = 1000,
+    chains: int = 100,
+    visible_bias: Float[Array, "visible"] | None = None,
 ) -> Estimate:
     """log Z by annealing chains from a machine without weights, whose log Z is known.
 
-    Between them lie so many machines, with weights and hidden biases times 1/n, 2/n ... 1. Each
-    chain's weight is the product of p_k(v) / p_{k-1}(v) without their Z, at v drawn by a Gibbs
-    sweep of machine k - 1; the mean of the weights is Z over the first machine's.
+    From it to the machine asked for the parameters go in so many equal steps. A chain's weight is
+    the product of p_k(v) / p_{k-1}(v) without their Z, at v drawn by a Gibbs sweep of machine k-1;
+    the mean of the weights is Z over the first machine's.
+    visible_bias: of the first machine, best such that its means are the data's; None is 0.
     """
     limits.at_least(1, "Annealed importance sampling's temperatures", temperatures)
     limits.at_least(2, "Annealed importance sampling's chains", chains)
 
-    def scaled(k: Any) -> Any:
-        warmth = k / temperatures
-        heated = {name: warmth * params[name] for name in ("kernel", "hidden_bias")}
-        return {"params": params | heated}
+    first = jax.tree.map(jnp.zeros_like, params)
+    if visible_bias is not None:
+        first = first | {"visible_bias": visible_bias}
+
+    def machine(k: Any) -> Any:
+        way = k / temperatures
+        return {"params": jax.tree.map(lambda x, y: (1 - way) * x + way * y, first, params)}
 
     def anneal(carry: Any, k: Any) -> tuple[Any, None]:
         v, weight = carry
-        before, after = (model.apply(scaled(at), v, method="free_energy") for at in (k - 1, k))
+        before, after = (model.apply(machine(at), v, method="free_energy") for at in (k - 1, k))
         step_key = jax.random.fold_in(key, k)
-        v = model.apply(scaled(k), v, step_key, method="gibbs")
+        v = model.apply(machine(k), v, step_key, method="gibbs")
         return (v, weight + before - after), None
 
     silent = jnp.zeros((chains, model.hidden))
-    start = model.apply(scaled(0), silent, jax.random.fold_in(key, 0), method="visible_sample")
+    start = model.apply(machine(0), silent, jax.random.fold_in(key, 0), method="visible_sample")
     ladder = jnp.arange(1, temperatures + 1)
     (_, weights), _ = jax.lax.scan(anneal, (start, jnp.zeros(chains)), ladder)
-    return _estimate(_first(model, params), weights)
+    return _estimate(_silent(model, first), weights)
 
 
-def _first(model: rbm.RBM, params: Any) -> Float[Array, ""]:
-    """log Z of the machine without weights and hidden biases."""
+def _silent(model: rbm.RBM, params: Any) -> Float[Array, ""]:
+    """log Z of a machine without weights and hidden biases."""
     silent = jnp.zeros((1, model.hidden))
     free = model.apply({"params": params}, silent, method="hidden_free_energy")
     return model.hidden * jnp.log(2) - free[0]

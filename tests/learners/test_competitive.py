@@ -96,8 +96,8 @@ def test_neighbours_surround_a_unit(cells, inside):
 
 
 def test_an_even_square_is_quantised_as_by_a_chess_board():
-    train, test = square.load(1000, 2000)
-    learner = competitive.batch_map(competitive.Grid(8, 8), competitive.shrinking(8.0, 0.5, 49))
+    train, test = square.load(2000, 2000)
+    learner = competitive.batch_map(competitive.Grid(8, 8), competitive.shrinking(8.0, 0.45, 49))
     now = learner.init(KEY, train)
     learnt = jax.jit(
         lambda now: jax.lax.scan(lambda s, _: learner.step(s, train, KEY), now, None, 50)
