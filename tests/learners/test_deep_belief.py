@@ -94,7 +94,6 @@ def test_a_layer_of_the_transposed_shape_begins_as_the_one_below():
     np.testing.assert_array_equal(two["kernel"], one["kernel"].T)
     np.testing.assert_array_equal(two["visible_bias"], one["hidden_bias"])
     np.testing.assert_array_equal(two["hidden_bias"], one["visible_bias"])
-    np.testing.assert_array_equal()
 
 
 def test_one_part_learns_at_a_time():
