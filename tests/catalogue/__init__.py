@@ -19,6 +19,7 @@ class Case(NamedTuple):
     test: an evaluation's batch, where that is no batch of `train`.
     exact: whether a loop on the device gives the bits of single steps; XLA:CPU compiles
         convolutions otherwise inside a loop.
+    drawn: whether the first state is drawn from the key; a memory begins empty.
     random: whether an evaluation draws from its key.
     tolerance: of a step under vmap or on two devices, against a step by itself.
     """
@@ -27,6 +28,7 @@ class Case(NamedTuple):
     train: Callable[[], Any] = lambda: None
     test: Callable[[], Any] | None = None
     exact: bool = True
+    drawn: bool = True
     random: bool = False
     tolerance: float = 1e-5
 

@@ -1,0 +1,144 @@
+"""A deep belief network learns layer by layer, each a Boltzmann machine on the one below; then it
+is unrolled into a classifier and fine-tuned by gradient.
+
+G. Hinton, S. Osindero and Y.-W. Teh, "A fast learning algorithm for deep belief nets" (2006). The
+step counter in the state says which part learns: layer i in steps i * n to (i + 1) * n - 1, and
+after the last layer the classifier, which begins as a copy of the layers. A layer whose shape is
+the transpose of the one below begins as its transpose: so it leaves the bound on log p(v) where it
+was, and what it learns can only raise it.
+
+Metrics:
+- loss, of a step: of the part that learns; a layer's is that of jaxdl/learners/
+  contrastive_divergence.py, the classifier's its own. Of an evaluation: the classifier's.
+- learning: which part learns, 0 for the first layer.
+- layer_0/reconstruction_error and so on: of each layer, on what the layers below make of the batch.
+- accuracy, or what else the classifier's loss measures; by chance until fine-tuning begins.
+"""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float, Int
+
+from jaxdl import learner, metrics
+from jaxdl.learners import contrastive_divergence, gradient
+from jaxdl.models import dbn
+from jaxdl.nn import limits
+
+
+class State(NamedTuple):
+    """Each layer's machine, the classifier, and how many steps there were."""
+
+    layers: tuple[gradient.State, ...]
+    classifier: gradient.State
+    steps: Int[Array, ""]
+
+
+def stacked(
+    model: dbn.DBN,
+    loss: gradient.Loss,
+    *,
+    pretraining: optax.GradientTransformation,
+    fine_tuning: optax.GradientTransformation,
+    layer_steps: int,
+    **options: Any,
+) -> learner.Learner:
+    """A learner of `batch["input"]`, values in [0, 1], and of its labels by `loss` at the end.
+
+    pretraining, fine_tuning: optimizers; every layer has its own, counting its own steps.
+    layer_steps: how many each layer learns for; 0 leaves fine-tuning alone, as a control.
+    options: of `contrastive_divergence.machine`: sweeps and chains.
+    predict: the classifier's outputs.
+    """
+    limits.at_least(0, "A deep belief network's layer_steps", layer_steps)
+    machines = model.machines()
+    layers = [contrastive_divergence.machine(m, pretraining, **options) for m in machines]
+    classifier = gradient.supervised(model, loss, fine_tuning)
+
+    def init(key: learner.Key, batch: learner.Batch) -> State:
+        x, states = contrastive_divergence.flat(batch["input"]), []
+        for i, layer in enumerate(layers):
+            states.append(layer.init(jax.random.fold_in(key, i), {"input": x}))
+            x = layer.predict(states[-1], {"input": x})  # pyright: ignore[reportOptionalCall]
+        return State(tuple(states), classifier.init(key, batch), jnp.int32(0))
+
+    def step(state: State, batch: learner.Batch, key: learner.Key) -> tuple[State, learner.Metrics]:
+        part = jnp.sum(state.steps >= layer_steps * (1 + jnp.arange(len(layers))))
+        after, found = jax.lax.switch(part, parts, state, batch, key)
+        measured = examined(after, batch) | {"loss": found, "learning": metrics.Mean.of(part)}
+        return after._replace(steps=state.steps + 1), measured
+
+    def learn_layer(i: int, state: State, batch: Any, key: Any) -> tuple[State, metrics.Mean]:
+        """A step of one layer, on samples of the layers below."""
+        up, own = jax.random.split(key)
+        x = _samples(model, state, contrastive_divergence.flat(batch["input"]), i, up)
+        now = state.layers[i]
+        if i > 0 and _turns(model, i):
+            below = transposed(state.layers[i - 1].params)
+            now = now._replace(params=_where(state.steps == layer_steps * i, below, now.params))
+        now, measured = layers[i].step(now, {"input": x}, own)
+        states = (*state.layers[:i], now, *state.layers[i + 1 :])
+        return state._replace(layers=states), measured["loss"]
+
+    def fine_tune(state: State, batch: Any, key: Any) -> tuple[State, metrics.Mean]:
+        now = state.classifier
+        if layer_steps > 0:
+            learnt = {f"layer_{i}": layer.params for i, layer in enumerate(state.layers)}
+            first = state.steps == layer_steps * len(layers)
+            now = now._replace(params=_where(first, now.params | learnt, now.params))
+        now, measured = classifier.step(now, batch, key)
+        return state._replace(classifier=now), measured["loss"]
+
+    parts = [_bound(learn_layer, i) for i in range(len(layers))] + [fine_tune]
+
+    def examined(state: State, batch: learner.Batch) -> learner.Metrics:
+        x, measured = contrastive_divergence.flat(batch["input"]), {}
+        for i, (machine, layer) in enumerate(zip(machines, state.layers, strict=True)):
+            again = machine.apply({"params": layer.params}, x, method="reconstruction")
+            measured[f"layer_{i}/reconstruction_error"] = metrics.Mean.of(jnp.square(again - x))
+            x = machine.apply({"params": layer.params}, x)
+        return measured | loss(predict(state, batch), batch)
+
+    def evaluate(state: State, batch: learner.Batch, key: learner.Key) -> learner.Metrics:
+        return examined(state, batch)
+
+    def predict(state: State, batch: learner.Batch) -> Float[Array, "b k"]:
+        return model.apply({"params": state.classifier.params}, batch["input"])
+
+    return learner.Learner(init, step, evaluate, predict)
+
+
+def transposed(params: Any) -> Any:
+    """The machine turned over: what was visible is hidden. The hidden units' distribution in the
+    one is the visible units' in the other.
+    """
+    return {
+        "kernel": params["kernel"].T,
+        "visible_bias": params["hidden_bias"],
+        "hidden_bias": params["visible_bias"],
+    }
+
+
+def _turns(model: dbn.DBN, i: int) -> bool:
+    """Whether layer i has the transposed shape of the one below."""
+    widths = (model.visible, *model.hidden)
+    return widths[i + 1] == widths[i - 1]
+
+
+def _samples(model: dbn.DBN, state: State, x: Any, count: int, key: Any) -> Any:
+    """Hidden units of the layer below layer `count`, drawn from the bottom up."""
+    for i, machine in enumerate(model.machines()[:count]):
+        params = {"params": state.layers[i].params}
+        x = machine.apply(params, x, jax.random.fold_in(key, i), method="hidden_sample")
+    return x
+
+
+def _bound(learn_layer: Any, i: int) -> Any:
+    return lambda state, batch, key: learn_layer(i, state, batch, key)
+
+
+def _where(condition: Any, one: Any, other: Any) -> Any:
+    """One of two trees."""
+    return jax.tree.map(lambda x, y: jnp.where(condition, x, y), one, other)

@@ -1,0 +1,89 @@
+"""How likely a Boltzmann machine finds data: log p(v) = -F(v) - log Z, with log Z by enumeration or
+by annealed importance sampling (Neal 2001; Salakhutdinov and Murray, "On the quantitative analysis
+of deep belief networks", 2008).
+"""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from jaxdl import errors
+from jaxdl.models import rbm
+from jaxdl.nn import limits
+
+MOST = 20  # hidden units whose states are enumerated
+
+
+class Estimate(NamedTuple):
+    """log Z, and the standard deviation of the estimate by the spread of its chains."""
+
+    value: Float[Array, ""]
+    deviation: Float[Array, ""]
+
+
+def exact(model: rbm.RBM, params: Any) -> Float[Array, ""]:
+    """log Z by summing over all states of the hidden units, of the visible ones in closed form."""
+    if model.hidden > MOST:
+        raise errors.InputError(
+            f"log Z can be enumerated for at most {MOST} hidden units, got {model.hidden}. "
+            "Estimate it with partition.annealed."
+        )
+    numbers = jnp.arange(2**model.hidden, dtype=jnp.uint32)
+    states = (numbers[:, None] >> jnp.arange(model.hidden, dtype=jnp.uint32)[None]) & 1
+    free = model.apply({"params": params}, states.astype(jnp.float32), method="hidden_free_energy")
+    return jax.nn.logsumexp(-free)
+
+
+def annealed(
+    model: rbm.RBM,
+    params: Any,
+    key: Any,
+    temperatures: int = 1000,
+    chains: int = 100,
+    visible_bias: Float[Array, "visible"] | None = None,
+) -> Estimate:
+    """log Z by annealing chains from a machine without weights, whose log Z is known.
+
+    From it to the machine asked for the parameters go in so many equal steps. A chain's weight is
+    the product of p_k(v) / p_{k-1}(v) without their Z, at v drawn by a Gibbs sweep of machine k-1;
+    the mean of the weights is Z over the first machine's.
+    visible_bias: of the first machine, best such that its means are the data's; None is 0.
+    """
+    limits.at_least(1, "Annealed importance sampling's temperatures", temperatures)
+    limits.at_least(2, "Annealed importance sampling's chains", chains)
+
+    first = jax.tree.map(jnp.zeros_like, params)
+    if visible_bias is not None:
+        first = first | {"visible_bias": visible_bias}
+
+    def machine(k: Any) -> Any:
+        way = k / temperatures
+        return {"params": jax.tree.map(lambda x, y: (1 - way) * x + way * y, first, params)}
+
+    def anneal(carry: Any, k: Any) -> tuple[Any, None]:
+        v, weight = carry
+        before, after = (model.apply(machine(at), v, method="free_energy") for at in (k - 1, k))
+        step_key = jax.random.fold_in(key, k)
+        v = model.apply(machine(k), v, step_key, method="gibbs")
+        return (v, weight + before - after), None
+
+    silent = jnp.zeros((chains, model.hidden))
+    start = model.apply(machine(0), silent, jax.random.fold_in(key, 0), method="visible_sample")
+    ladder = jnp.arange(1, temperatures + 1)
+    (_, weights), _ = jax.lax.scan(anneal, (start, jnp.zeros(chains)), ladder)
+    return _estimate(_silent(model, first), weights)
+
+
+def _silent(model: rbm.RBM, params: Any) -> Float[Array, ""]:
+    """log Z of a machine without weights and hidden biases."""
+    silent = jnp.zeros((1, model.hidden))
+    free = model.apply({"params": params}, silent, method="hidden_free_energy")
+    return model.hidden * jnp.log(2) - free[0]
+
+
+def _estimate(first: Any, weights: Float[Array, "chains"]) -> Estimate:
+    relative = jnp.exp(weights - weights.max())
+    value = first + weights.max() + jnp.log(relative.mean())
+    return Estimate(value, relative.std(ddof=1) / relative.mean() / jnp.sqrt(len(weights)))
