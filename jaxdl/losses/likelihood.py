@@ -50,7 +50,7 @@ def categorical() -> Likelihood:
     return Likelihood(classification.cross_entropy, _mixed_classes, _class_scores)
 
 
-def gaussian(deviation: float | jax.Array) -> Likelihood:
+def gaussian(deviation: float | int | jax.Array) -> Likelihood:
     """Outputs are means, targets lie around them with this standard deviation, both (b d)."""
     if isinstance(deviation, float | int) and deviation <= 0:
         raise errors.InputError(f"A standard deviation must be positive, got {deviation}.")

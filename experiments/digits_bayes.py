@@ -1,0 +1,65 @@
+"""Networks that know what they do not know read digits, and meet two that they have never seen.
+
+Data: scikit-learn's 8×8 scans of 0 to 7, a fifth of them for the test; all of 8 and 9 are outsiders.
+Cost: ...
+Scores: ...
+
+    python -m jaxdl.launch digits_bayes --method langevin
+"""
+
+from typing import Literal
+
+import optax
+
+from jaxdl.data import batches, digits, outsiders
+from jaxdl.learners import (
+    bayes_by_backprop,
+    calibration,
+    ensemble,
+    gradient,
+    langevin,
+    mc_dropout,
+)
+from jaxdl.losses import likelihood
+from jaxdl.models import mlp
+from jaxdl.run import AtMost, Run
+
+
+def experiment(
+    method: Literal["ensemble", "dropout", "backprop", "langevin"] = "ensemble",
+    members: int = 8,
+    width: int = 128,
+    dropout: float = 0.3,
+    learning_rate: float = 1e-3,
+    batch_size: int = 64,
+    steps: int = 1500,
+) -> Run:
+    """members: networks of the ensemble, draws of the others; the batch size is of each network."""
+    train, test, strangers = outsiders.hold_back(digits.load(), (8, 9))
+    examples, classes = len(train["target"]), likelihood.categorical()
+    rate = dropout if method in ("ensemble", "dropout") else 0.0
+    model = mlp.MLP(features=(width, width), classes=8, dropout=rate)
+    optimizer = optax.adam(learning_rate)
+    match method:
+        case "ensemble":
+            one = gradient.supervised(model, classes.loss, optimizer)
+            taught = ensemble.of(one, classes, members=members)
+        case "dropout":
+            taught = mc_dropout.supervised(model, classes, optimizer, draws=members)
+        case "backprop":
+            taught = bayes_by_backprop.supervised(
+                model, classes, optimizer, examples=examples, prior=0.3, test_draws=members
+            )
+        case "langevin":
+            taught = langevin.supervised(
+                model, classes, learning_rate, examples=examples, prior=0.3, keep=members
+            )
+    size = batch_size * members if method == "ensemble" else batch_size
+    return Run(
+        learner=taught,
+        train=batches.shuffled(train, size),
+        tests={"test": batches.once(test, 512), "strangers": batches.once(strangers, 1024)},
+        steps=steps,
+        summaries={"calibration": calibration.reliability(taught, test)},
+        expect=AtMost("test/loss", 0.023),
+    )
