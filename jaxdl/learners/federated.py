@@ -85,34 +85,16 @@ def averaging(
         learn = jax.vmap(client.learn, in_axes=(None, 0, 0))
         updates, measured = learn(state.params, batch, keys)
         before = jax.vmap(client.judge, in_axes=(None, 0))(state.params, batch)
-        if privacy is None:
-            weights = batch["count"] * answers
-            mean = _mean(updates, weights / jnp.maximum(weights.sum(), 1))
-            norms = jax.vmap(optax.tree.norm)(updates)
-        else:
-            expected = participation * len(answers)
-            mean, norms = private.noised_mean(updates, answers, expected, privacy, noise_key)
+        mean, norms = _mean(updates, batch["count"], answers, participation, privacy, noise_key)
         descent = jax.tree.map(jnp.negative, mean)
         change, moments = server.update(descent, state.optimizer, state.params)
         params = optax.apply_updates(state.params, change)
         measured = _total(measured, answers) | _spread(before, batch["count"])
-        measured |= {
-            "update_norm": metrics.Mean.of(norms, answers),
-            "drift": metrics.Mean.of(_distances(updates, mean), answers),
-            "participants": metrics.Mean.of(answers.sum()),
-        }
-        if privacy is not None:
-            measured["clipped"] = metrics.Mean.of(norms > privacy.clip, answers)
+        measured["drift"] = metrics.Mean.of(_distances(updates, mean), answers)
+        measured |= private.observed(norms, answers, privacy, "update_norm")
         return State(params, moments, state.steps + 1), measured
 
-    def predict(state: State, batch: learner.Batch) -> Any:
-        return model.apply({"params": state.params}, batch["input"], train=False)
-
-    def evaluate(state: State, batch: learner.Batch, key: learner.Key) -> learner.Metrics:
-        outputs = predict(state, batch)
-        return loss(outputs, batch) | (scores(outputs, batch) if scores else {})
-
-    return learner.Learner(init, step, evaluate, predict)
+    return learner.Learner(init, step, *private.judged(model, loss, scores))
 
 
 class _Client(NamedTuple):
@@ -135,14 +117,13 @@ class _Client(NamedTuple):
             own, moments = carry
             indices, real, key = now
             minibatch = jax.tree.map(lambda x: x[indices], examples)
-            objective = jax.grad(self._objective, has_aux=True)
-            slope, measured = objective(own, params, minibatch, real, key)
+            gradient_of = jax.grad(self._objective, has_aux=True)
+            slope, measured = gradient_of(own, params, minibatch, real, key)
             change, after = self.optimizer.update(slope, moments, own)
             moved = optax.apply_updates(own, change), after
             # A minibatch of no example is no step, whatever the optimizer makes of a zero.
-            return jax.tree.map(lambda new, old: jnp.where(real.any(), new, old), moved, carry), (
-                measured
-            )
+            some = real.any()
+            return jax.tree.map(lambda new, old: jnp.where(some, new, old), moved, carry), measured
 
         start = params, self.optimizer.init(params)
         (own, _), measured = jax.lax.scan(one, start, self._plan(data, key))
@@ -200,8 +181,15 @@ def _total(measured: learner.Metrics, chosen: Any) -> learner.Metrics:
     return jax.tree.map(one, measured)
 
 
-def _mean(updates: Any, weights: Float[Array, "clients"]) -> Any:
-    return jax.tree.map(lambda x: jnp.tensordot(weights, x, 1), updates)
+def _mean(
+    updates: Any, counts: Any, answers: Any, participation: Any, privacy: Any, key: Any
+) -> tuple[Any, Float[Array, "clients"]]:
+    """The mean update of those who answer, by how much data they have; and the updates' norms."""
+    if privacy is not None:
+        return private.noised_mean(updates, answers, participation * len(answers), privacy, key)
+    weights = counts * answers / jnp.maximum((counts * answers).sum(), 1)
+    mean = jax.tree.map(lambda x: jnp.tensordot(weights, x, 1), updates)
+    return mean, jax.vmap(optax.tree.norm)(updates)
 
 
 def _distances(updates: Any, mean: Any) -> Float[Array, "clients"]:

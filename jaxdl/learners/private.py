@@ -77,14 +77,7 @@ def supervised(
         measured |= observed(norms, taking_part, privacy, "gradient_norm")
         return State(params, moments, state.steps + 1), measured
 
-    def predict(state: State, batch: learner.Batch) -> Any:
-        return model.apply({"params": state.params}, batch["input"], train=False)
-
-    def evaluate(state: State, batch: learner.Batch, key: learner.Key) -> learner.Metrics:
-        outputs = predict(state, batch)
-        return loss(outputs, batch) | (scores(outputs, batch) if scores else {})
-
-    return learner.Learner(init, step, evaluate, predict)
+    return learner.Learner(init, step, *judged(model, loss, scores))
 
 
 def per_example(objective: Any, params: Any, batch: Any, key: Any) -> tuple[Any, learner.Metrics]:
@@ -119,14 +112,27 @@ def noised_mean(
 
 
 def observed(
-    norms: Float[Array, "b"], taking_part: Bool[Array, "b"], privacy: Privacy, name: str
+    norms: Float[Array, "b"], taking_part: Bool[Array, "b"], privacy: Privacy | None, name: str
 ) -> learner.Metrics:
-    """What a user watches: the norms, how many were clipped, and how many took part."""
-    return {
-        name: metrics.Mean.of(norms, taking_part),
-        "clipped": metrics.Mean.of(norms > privacy.clip, taking_part),
-        "participants": metrics.Mean.of(taking_part.sum()),
-    }
+    """What a user watches: the norms, how many took part, and how many of them were clipped."""
+    found = {name: metrics.Mean.of(norms, taking_part)}
+    found["participants"] = metrics.Mean.of(taking_part.sum())
+    if privacy is not None:
+        found["clipped"] = metrics.Mean.of(norms > privacy.clip, taking_part)
+    return found
+
+
+def judged(model: Any, loss: gradient.Loss, scores: gradient.Loss | None) -> tuple[Any, Any]:
+    """A learner's `evaluate` and `predict`, of a state that has a model's `params`."""
+
+    def evaluate(state: Any, batch: learner.Batch, key: learner.Key) -> learner.Metrics:
+        outputs = predict(state, batch)
+        return loss(outputs, batch) | (scores(outputs, batch) if scores else {})
+
+    def predict(state: Any, batch: learner.Batch) -> Any:
+        return model.apply({"params": state.params}, batch["input"], train=False)
+
+    return evaluate, predict
 
 
 def check(privacy: Privacy | None, participation: gradient.Scalar) -> None:
