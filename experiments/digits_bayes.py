@@ -1,10 +1,19 @@
 """Networks that know what they do not know read digits, and meet two that they have never seen.
 
-Data: scikit-learn's 8×8 scans of 0 to 7, a fifth of them for the test; all of 8 and 9 are outsiders.
-Cost: ...
-Scores: ...
+Data: scikit-learn's 8×8 scans of 0 to 7, a fifth of them for the test; all 8 and 9 are strangers.
+Cost: 7 s on two CPU cores, compiling aside. Scores: see below, means of 3 seeds.
 
-    python -m jaxdl.launch digits_bayes --method langevin
+| method | test/loss | single/loss | accuracy | ece | strangers/auroc | single/auroc |
+|---|---|---|---|---|---|---|
+| ensemble | 0.018 (sd 0.002) | 0.021 | 0.993 | 0.009 | 0.970 | 0.967 |
+| dropout | 0.036 (off: 0.020) | 0.052 | 0.987 | 0.016 | 0.964 | 0.943 |
+| backprop | 0.172 | 0.208 | 0.972 | 0.099 | 0.924 | 0.856 |
+| langevin | LANGEVIN |
+
+`single` is a member, or a draw, by itself. Dropout does not beat its own network with dropout off,
+and so few images are too few for a Gaussian of every weight.
+
+    python -m jaxdl.launch digits_bayes --sweep method=ensemble,dropout,backprop,langevin --seeds 3
 """
 
 from typing import Literal
@@ -31,6 +40,8 @@ def experiment(
     width: int = 128,
     dropout: float = 0.3,
     learning_rate: float = 1e-3,
+    walk_rate: float = 0.05,
+    prior: float = 0.3,
     batch_size: int = 64,
     steps: int = 1500,
 ) -> Run:
@@ -48,11 +59,11 @@ def experiment(
             taught = mc_dropout.supervised(model, classes, optimizer, draws=members)
         case "backprop":
             taught = bayes_by_backprop.supervised(
-                model, classes, optimizer, examples=examples, prior=0.3, test_draws=members
+                model, classes, optimizer, examples=examples, prior=prior, test_draws=members
             )
         case "langevin":
             taught = langevin.supervised(
-                model, classes, learning_rate, examples=examples, prior=0.3, keep=members
+                model, classes, walk_rate, examples=examples, prior=prior, keep=members
             )
     size = batch_size * members if method == "ensemble" else batch_size
     return Run(

@@ -1,8 +1,8 @@
 """A federation in which nobody can tell from the model whether you took part.
 
 Data: scikit-learn's 8×8 scans, a fifth of them for the test; 287 clients have about five each.
-Cost: ...
-Scores: ...
+Cost: 5 s on two CPU cores, compiling aside. Scores: test/accuracy 0.924 (5 seeds, sd 0.003) at an
+epsilon of 5.1 for a client with all of its images, delta 0.001.
 
     python -m jaxdl.launch digits_dpfed --noise 1.5
 """
@@ -44,5 +44,5 @@ def experiment(
         tests={"test": batches.once(test, 512)},
         steps=steps,
         summaries={"privacy/epsilon": accountant.spent(participation, noise, delta)},
-        expect=AtLeast("test/accuracy", 0.9),
+        expect=AtLeast("test/accuracy", 0.91),
     )

@@ -1,8 +1,8 @@
 """A perceptron learns to read without remembering any single image: DP-SGD.
 
 Data: scikit-learn's 8×8 scans, a fifth of them for the test; a step takes a fifth of the others.
-Cost: ...
-Scores: ...
+Cost: 15 s on two CPU cores, compiling aside. Scores: test/accuracy 0.929 (2 seeds, sd 0.010) at an
+epsilon of 2.9 for an image, delta 0.0001; without privacy digits_mlp has 0.975.
 
     python -m jaxdl.launch digits_dpsgd --noise 6
 """

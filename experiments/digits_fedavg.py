@@ -1,8 +1,8 @@
 """Clients that have two kinds of digits each learn to read all ten, and no image leaves its client.
 
 Data: scikit-learn's 8×8 scans, a fifth of them for the test; the others are dealt to ten clients.
-Cost: ...
-Scores: ...
+Cost: 4 s on two CPU cores, compiling aside. Scores: test/accuracy 0.973 (5 seeds, sd 0.003);
+0.962 after 100 rounds. With all data in one place digits_mlp has 0.975.
 
     python -m jaxdl.launch digits_fedavg --server adam --server-rate 0.01
 """
@@ -47,5 +47,5 @@ def experiment(
         train=batches.shuffled(clients.by_class(train, participants, classes_each), asked),
         tests={"test": batches.once(test, 512)},
         steps=steps,
-        expect=AtLeast("test/accuracy", 0.955),
+        expect=AtLeast("test/accuracy", 0.965),
     )

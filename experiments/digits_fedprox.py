@@ -2,8 +2,9 @@
 
 Data: scikit-learn's 8×8 scans, a fifth of them for the test; each class is shared among 20 clients
 in proportions from a Dirichlet distribution, 0.1: most have one to three kinds of digits.
-Cost: ...
-Scores: ...
+Cost: 6 s on two CPU cores, compiling aside. Scores: test/accuracy 0.960 (3 seeds, sd 0.003). The
+proximal term does what it says (clients pull apart by 0.24 without it, by 0.22 at 0.1, by 0.17 at
+1), but costs accuracy: 0.961 without it, 0.955 at 1.
 
     python -m jaxdl.launch digits_fedprox --sweep proximal=0,0.1,1 --seeds 3
 """
@@ -44,5 +45,5 @@ def experiment(
         train=batches.shuffled(clients.dirichlet(train, participants, concentration), asked),
         tests={"test": batches.once(test, 512)},
         steps=steps,
-        expect=AtLeast("test/accuracy", 0.93),
+        expect=AtLeast("test/accuracy", 0.95),
     )

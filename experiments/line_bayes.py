@@ -2,8 +2,9 @@
 
 Data: made; the points lie close together and the test is far outside, where slope and intercept
 matter apart. The posterior is known: jaxdl/data/line.py.
-Cost: ...
-Scores: ...
+Cost: 4 s on two CPU cores, compiling aside. Scores: test/loss 0.584 by Langevin dynamics (5 seeds,
+sd 0.005); 0.580 by the exact posterior, the least there is. By backprop 0.772 (sd 0.004), where the
+best product of Gaussians has 0.769; the single most probable line has 0.919.
 
     python -m jaxdl.launch line_bayes --method backprop
 """
@@ -56,5 +57,5 @@ def experiment(
         train=batches.shuffled(train, count),
         tests={"test": batches.once(test, 4000)},
         steps=steps,
-        expect=AtMost("test/loss", 0.65),
+        expect=AtMost("test/loss", 0.6),
     )
