@@ -153,6 +153,20 @@ def applied(
     return outputs, dict(after)
 
 
+def only_params(variables: Variables) -> Any:
+    """The parameters of a model that has nothing else.
+
+    errors.InputError: it has other collections, such as batch statistics.
+    """
+    others = sorted(variables.keys() - {"params"})
+    if others:
+        raise errors.InputError(
+            f"The model must have parameters alone, got {', '.join(others)} as well. "
+            "Use nn.LayerNorm or nn.GroupNorm in the place of batch norm."
+        )
+    return variables["params"]
+
+
 def _check(microbatches: int, average: Scalar | None, clip: Scalar | None) -> None:
     """Refuse what cannot be meant; a traced number cannot be looked at."""
     if microbatches < 1:
