@@ -37,18 +37,10 @@ class Categorical:
 
     def entropy(self) -> Float[Array, "*b"]:
         """In nats."""
-        return _expected(self.logits, self.logits, -1.0)
-
-    def divergence(self, other: "Categorical") -> Float[Array, "*b"]:
-        """KL(self ‖ other) in nats."""
-        return _expected(self.logits, self.logits) - _expected(self.logits, other.logits)
-
-
-def _expected(logits: Array, of: Array, sign: float = 1.0) -> Array:
-    """The mean of log softmax(of) under softmax(logits); what never comes counts nothing."""
-    likely = jax.nn.softmax(logits)
-    logs = jnp.where(likely > 0, jax.nn.log_softmax(of), 0)  # else 0 · -inf, also in the gradient
-    return sign * (likely * logs).sum(-1)
+        likely = jax.nn.softmax(self.logits)
+        # What never comes counts nothing: else 0 · -inf, also in the gradient.
+        logs = jnp.where(likely > 0, jax.nn.log_softmax(self.logits), 0)
+        return -(likely * logs).sum(-1)
 
 
 @jax.tree_util.register_dataclass
@@ -75,11 +67,6 @@ class Normal:
     def entropy(self) -> Float[Array, "*b"]:
         """In nats."""
         return (0.5 + LOG_ROOT_TAU + jnp.log(self.scale)).sum(-1)
-
-    def divergence(self, other: "Normal") -> Float[Array, "*b"]:
-        """KL(self ‖ other) in nats."""
-        wide = self.scale**2 + (self.mean - other.mean) ** 2
-        return (jnp.log(other.scale / self.scale) + wide / (2 * other.scale**2) - 0.5).sum(-1)
 
 
 @jax.tree_util.register_dataclass

@@ -14,18 +14,15 @@ RANDOM = np.random.default_rng(0)
 LOGITS = RANDOM.normal(size=(2, 3, 5)).astype(np.float32)
 MEAN = RANDOM.normal(size=(2, 3, 4)).astype(np.float32)
 SCALE = RANDOM.uniform(0.3, 2, (2, 3, 4)).astype(np.float32)
-OTHER = RANDOM.normal(size=(2, 3, 5)).astype(np.float32)
 
 
 def test_categorical_is_scipys():
-    made, other = (distributions.Categorical(jnp.asarray(x)) for x in (LOGITS, OTHER))
-    likely, second = (scipy.special.softmax(x.astype(np.float64), -1) for x in (LOGITS, OTHER))
+    made = distributions.Categorical(jnp.asarray(LOGITS))
+    likely = scipy.special.softmax(LOGITS.astype(np.float64), -1)
     action = RANDOM.integers(0, 5, (2, 3)).astype(np.int32)
     wanted = np.log(np.take_along_axis(likely, action[..., None], -1))[..., 0]
     np.testing.assert_allclose(made.log_prob(jnp.asarray(action)), wanted, rtol=1e-5)
     np.testing.assert_allclose(made.entropy(), scipy.stats.entropy(likely, axis=-1), rtol=1e-5)
-    divergence = scipy.stats.entropy(likely, second, axis=-1)
-    np.testing.assert_allclose(made.divergence(other), divergence, rtol=1e-4)
     np.testing.assert_array_equal(made.mode(), likely.argmax(-1))
 
 
@@ -33,7 +30,6 @@ def test_a_class_that_never_comes_counts_nothing():
     made = distributions.Categorical(jnp.array([0.0, -jnp.inf, 0.0]))
     slope = jax.grad(lambda x: distributions.Categorical(x).entropy())(made.logits)
     assert float(made.entropy()) == pytest.approx(np.log(2))
-    assert float(made.divergence(made)) == 0
     assert np.isfinite(slope[jnp.array([0, 2])]).all()
     assert not np.any(jax.vmap(made.sample)(jax.random.split(KEY, 200)) == 1)
 
@@ -45,15 +41,6 @@ def test_normal_is_scipys():
     np.testing.assert_allclose(made.log_prob(jnp.asarray(x)), theirs.logpdf(x).sum(-1), rtol=1e-5)
     np.testing.assert_allclose(made.entropy(), theirs.entropy().sum(-1), rtol=1e-5)
     np.testing.assert_array_equal(made.mode(), MEAN)
-
-
-def test_the_divergence_of_normals_is_the_mean_of_the_logs():
-    one = distributions.Normal(jnp.array([0.3]), jnp.array([0.7]))
-    two = distributions.Normal(jnp.array([-0.5]), jnp.array([1.2]))
-    x = np.linspace(-8, 8, 20001)
-    first, second = (scipy.stats.norm(float(d.mean[0]), float(d.scale[0])) for d in (one, two))
-    wanted = np.trapezoid(first.pdf(x) * (first.logpdf(x) - second.logpdf(x)), x)
-    assert float(one.divergence(two)) == pytest.approx(wanted, rel=1e-5)
 
 
 def test_the_density_of_a_tanh_of_normals():
