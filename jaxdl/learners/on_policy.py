@@ -245,7 +245,7 @@ def _learner(
 
     def step(state: State, batch: learner.Batch, key: learner.Key) -> tuple[State, learner.Metrics]:
         begin_key, play_key, learn_key = jax.random.split(key, 3)
-        episodes = _begun(environment, count, begin_key) if whole else state.episodes
+        episodes = state.episodes or _begun(environment, count, begin_key)
         act = acting(state)
         episodes, rollout = _played(environment, act, episodes, experience.length, play_key)
         earned, reward = _rewards(state.earned, rollout.outcome, experience.discount)
