@@ -6,6 +6,7 @@ takes a step, ends the episode at its limit and begins the next one (auto-reset)
 kept apart (Pardo et al. 2018, "Time limits in reinforcement learning").
 """
 
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -31,6 +32,11 @@ class Box(NamedTuple):
     shape: tuple[int, ...]
     low: Bound = -jnp.inf
     high: Bound = jnp.inf
+
+    @property
+    def size(self) -> int:
+        """How many numbers."""
+        return math.prod(self.shape)
 
     def clip(self, x: Float[Array, "*b a"]) -> Float[Array, "*b a"]:
         """The nearest array inside."""
