@@ -14,6 +14,10 @@ class InputError(UserError, ValueError):
     """An argument, a file or an experiment breaks a rule; nothing has been written."""
 
 
+class MissingError(InputError):
+    """A library that the user installs, if it is wanted, is not there."""
+
+
 class StorageError(UserError, OSError):
     """A folder cannot be written (permissions, a full disk); what was written before is safe."""
 

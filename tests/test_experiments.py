@@ -10,7 +10,7 @@ import image_files
 import pytest
 import runs
 
-from jaxdl import experiment, run
+from jaxdl import errors, experiment, run
 from jaxdl.train import loop
 
 FOLDER = pathlib.Path(__file__).parents[1] / "experiments"
@@ -33,7 +33,10 @@ def trained(request, tmp_path_factory):
         WRITERS[path.stem](folder / "data")
         parameters["folder"] = str(folder / "data")
     function = experiment.File(path).function
-    what = function(**parameters)
+    try:
+        what = function(**parameters)
+    except errors.MissingError as error:
+        pytest.skip(str(error))
     launched = runs.launched(experiment=path.stem, source=path, **parameters)
     return path, parameters, what, loop.train(what, folder / "run", launched, quiet=True)
 

@@ -271,6 +271,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--startup", action="store_true", help="time digits_cnn's start instead")
     parser.add_argument("--streams", action="store_true", help="time streamed data instead")
     parser.add_argument("--sweeps", action="store_true", help="time whole sweeps instead")
+    parser.add_argument("--rl", action="store_true", help="time PPO instead")
     parser.add_argument("--gpu", action="store_true", help="time one GPU instead")
     parser.add_argument("--small", action="store_true", help="of --gpu, --sweeps: a short trial")
     chosen = parser.parse_args(arguments)
@@ -283,6 +284,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         import benchmark_sweep
 
         return benchmark_sweep.show(chosen.small, chosen.json, console)
+    if chosen.rl:
+        import benchmark_rl
+
+        try:
+            return benchmark_rl.show(chosen.repeats, not chosen.without_torch, chosen.json, console)
+        except errors.InputError as error:
+            parser.error(str(error))
     if chosen.streams:
         import benchmark_streams
 

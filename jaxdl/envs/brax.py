@@ -1,0 +1,49 @@
+"""Bodies with joints and motors, from the physics library brax (Freeman et al. 2021).
+
+The user installs it (pip install brax): MuJoCo's tasks, in brax's own physics or in MuJoCo's (mjx).
+"""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
+
+from jaxdl import errors
+from jaxdl.envs import environment
+
+
+def make(name: str, backend: str = "spring", limit: int = 1000) -> environment.Environment:
+    """The task of this name in brax: "inverted_double_pendulum", "reacher", "ant", "walker2d", …
+
+    backend: its physics: "spring" and "positional" are fast, "generalized" and "mjx" exact.
+    Actions are in [-1, 1]. errors.MissingError: brax is not installed.
+    """
+    # brax reads its bodies into arrays; a sweep may ask for them while it traces.
+    with jax.ensure_compile_time_eval():
+        made = _library().get_environment(name, backend=backend)
+    first = jax.eval_shape(made.reset, jax.random.key(0))
+
+    def step(
+        state: Any, action: Float[Array, "a"], key: Any
+    ) -> tuple[Any, Float[Array, ""], Bool[Array, ""]]:
+        state = made.step(state, action)
+        return state, state.reward, state.done > 0
+
+    def observe(state: Any) -> Float[Array, "d"]:
+        return state.obs.astype(jnp.float32)
+
+    seen = environment.Box(first.obs.shape)
+    moved = environment.Box((made.action_size,), -1.0, 1.0)
+    return environment.Environment(made.reset, step, observe, seen, moved, limit)
+
+
+def _library() -> Any:
+    try:
+        import brax.envs as library  # pyright: ignore[reportMissingImports]
+    except ImportError as error:
+        raise errors.MissingError(
+            f"This environment must have brax, which is not installed: {error}.\n"
+            "Install it with: pip install brax"
+        ) from error
+    return library
