@@ -48,6 +48,12 @@ def confusion(logits: Float[Array, "b k"], batch: dict[str, Any]) -> dict[str, A
     return {"confusion": metrics.Confusion.of(predicted, batch["target"], logits.shape[-1])}
 
 
+def divergence(before: Float[Array, "b k"], after: Float[Array, "b k"]) -> Float[Array, "b"]:
+    """Kullback and Leibler's divergence, in nats, of one prediction from another; of logits."""
+    wanted, found = (jax.nn.log_softmax(x.astype(jnp.float32)) for x in (before, after))
+    return (jnp.exp(wanted) * (wanted - found)).sum(-1)
+
+
 def _log_loss(
     logits: Float[Array, "*b k"], target: Integer[Array, "*b"]
 ) -> tuple[Float[Array, "*b"], Float[Array, "*b"]]:
