@@ -1,0 +1,60 @@
+"""AlphaZero learns Connect Four by playing against itself.
+"""
+
+import functools
+from typing import Any
+
+import numpy as np
+import optax
+
+from jaxdl import metrics
+from jaxdl.data import batches
+from jaxdl.envs import pgx_games, tree_search
+from jaxdl.learners import self_play
+from jaxdl.models import mlp
+from jaxdl.run import AtLeast, Run
+
+
+def experiment(
+    width: int = 256,
+    depth: int = 3,
+    simulations: int = 32,
+    parallel: int = 128,
+    learning_rate: float = 1e-3,
+    steps: int = 300,
+) -> Run:
+    """AdamW; 100 games against UCT with four times the simulations, 50 from each seat."""
+    game = pgx_games.connect_four()
+    model = mlp.MLP(features=(width,) * depth, outputs=game.actions + 1)
+
+    def examine(player: self_play.Player, batch: Any, key: Any) -> dict[str, Any]:
+        opponent = functools.partial(tree_search.plain, game, simulations=4 * simulations)
+        pairs = len(batch["episode"]) // 2
+        results = tree_search.match(game, player.search, opponent, key, pairs)
+        return {
+            "won": metrics.Mean.of(results > 0),
+            "won_first": metrics.Mean.of(results[:pairs] > 0),
+            "won_second": metrics.Mean.of(results[pairs:] > 0),
+            "drawn": metrics.Mean.of(results == 0),
+        }
+
+    learner = self_play.alpha_zero(
+        game,
+        model,
+        optax.adamw(learning_rate),
+        examine,
+        simulations=simulations,
+        parallel=parallel,
+        memory=128,
+        updates=8,
+        batch_size=512,
+        opening=8,
+        opened=0.5,
+    )
+    return Run(
+        learner=learner,
+        train=None,
+        tests={"test": batches.once({"episode": np.arange(100)}, 100)},
+        steps=steps,
+        expect=AtLeast("test/won", 0.8),
+    )
