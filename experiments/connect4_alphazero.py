@@ -1,5 +1,4 @@
-"""AlphaZero learns Connect Four by playing against itself.
-"""
+"""AlphaZero learns Connect Four by playing against itself."""
 
 import functools
 from typing import Any
@@ -41,7 +40,7 @@ def experiment(
     learner = self_play.alpha_zero(
         game,
         model,
-        optax.adamw(learning_rate),
+        optax.adamw(optax.cosine_decay_schedule(learning_rate, 8 * steps)),
         examine,
         simulations=simulations,
         parallel=parallel,

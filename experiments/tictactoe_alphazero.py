@@ -3,10 +3,8 @@
 Data: none; the rules of the game. The test is exact: all 4,520 positions, solved by minimax.
 """
 
-import functools
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import optax
 

@@ -34,7 +34,7 @@ def imported() -> ModuleType:
 
 
 def masked(logits: Float[Array, "*b a"], legal: Bool[Array, "*b a"]) -> Float[Array, "*b a"]:
-    """Logits that leave an illegal move no chance; finite, for where a game is over none is left."""
+    """Logits that leave an illegal move no chance; finite, as a game that is over has none."""
     return jnp.where(legal, logits, jnp.finfo(logits.dtype).min)
 
 
