@@ -2,7 +2,7 @@
 
 Mnih et al., "Human-level control through deep reinforcement learning" (2015), after Watkins (1989).
 With double estimation (van Hasselt et al. 2016), several steps ahead (Sutton 1988) and prioritised
-replay (Schaul et al. 2016). A dueling network (Wang et al. 2016) is a model: jaxdl/models/dueling.py
+replay (Schaul et al. 2016); a dueling network (Wang et al. 2016) is one of the models, dueling.py.
 
 The learner makes its own experience, evaluated on {"episode": numbers}. Logged are:
 - return, length: of the episodes that ended, played with exploration; NaN where none did. An
