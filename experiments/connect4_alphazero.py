@@ -15,11 +15,12 @@ from jaxdl.run import AtLeast, Run
 
 
 def experiment(
-    width: int = 256,
+    width: int = 128,
     depth: int = 3,
     simulations: int = 32,
     parallel: int = 128,
-    learning_rate: float = 1e-3,
+    trace: float = 0.8,
+    learning_rate: float = 2e-3,
     steps: int = 300,
 ) -> Run:
     """AdamW; 100 games against UCT with four times the simulations, 50 from each seat."""
@@ -49,6 +50,7 @@ def experiment(
         batch_size=512,
         opening=8,
         opened=0.5,
+        trace=trace,
     )
     return Run(
         learner=learner,

@@ -46,8 +46,8 @@ def guided(
     *,
     simulations: int,
     noise: Any = 1.0,
-) -> tuple[Int[Array, " b"], Float[Array, "b a"]]:
-    """A move in each position, and the improved policy that it comes from.
+) -> tuple[Int[Array, " b"], Float[Array, "b a"], Float[Array, " b"]]:
+    """A move in each position, the improved policy that it comes from, and the improved value.
 
     noise: the scale of the Gumbel noise: 1 samples moves from the improved policy, as learning
         needs it; 0 plays the best one.
@@ -62,7 +62,7 @@ def guided(
         ~jax.vmap(game.legal)(positions),
         gumbel_scale=noise,
     )
-    return search.action, search.action_weights
+    return search.action, search.action_weights, search.search_tree.summary().value
 
 
 def plain(

@@ -156,12 +156,13 @@ def weigh(
 ) -> Float[Array, " n"]:
     """The tree with other weights on some leaves; of a leaf that is named twice, one of the two."""
     half = len(sums) // 2
-    node = leaf + half
-    sums = sums.at[node].set(weight)
-    for _ in range(half.bit_length() - 1):
-        node = node // 2
-        sums = sums.at[node].set(sums[2 * node] + sums[2 * node + 1])
-    return sums
+    sums = sums.at[leaf + half].set(weight)
+
+    def up(_: Any, carry: tuple[Any, Any]) -> tuple[Any, Any]:
+        sums, node = carry
+        return sums.at[node].set(sums[2 * node] + sums[2 * node + 1]), node // 2
+
+    return jax.lax.fori_loop(0, half.bit_length() - 1, up, (sums, (leaf + half) // 2))[0]
 
 
 def draw(
@@ -172,13 +173,18 @@ def draw(
     """
     half = len(sums) // 2
     mass = (jnp.arange(count) + jax.random.uniform(key, (count,))) / count * sums[1]
-    node = jnp.ones(count, jnp.int32)
-    for _ in range(half.bit_length() - 1):
+
+    # A loop, which XLA does not fuse with what comes after it: then the tree would have to stay as
+    # it is for longer, as a copy.
+    def down(_: Any, carry: tuple[Any, Any]) -> tuple[Any, Any]:
+        node, mass = carry
         left = sums[2 * node]
         # Rounding must not lead to where nothing is.
         right = (mass >= left) & (sums[2 * node + 1] > 0)
-        mass = jnp.where(right, mass - left, mass)
-        node = 2 * node + right
+        return 2 * node + right, jnp.where(right, mass - left, mass)
+
+    start = jnp.ones(count, jnp.int32), mass
+    node, _ = jax.lax.fori_loop(0, half.bit_length() - 1, down, start)
     return node - half, sums[node] / sums[1]
 
 

@@ -5,9 +5,9 @@ reinforcement learning algorithm that masters chess, shogi, and Go through self-
 search is that of Danihelka et al. (2022), see jaxdl/envs/tree_search.py. Needs the extra `rl`.
 
 The learner makes its own experience. Logged of a step:
-loss: the sum of the next two, with 0 in place of a value that is not known yet.
+loss: the sum of the next two.
 policy_loss: cross-entropy of the network's policy to the search's, in nats.
-value_loss: squared error of the network's value to how the game ended; known values alone.
+value_loss: squared error of the network's value to what came of the position, see `outcomes`.
 policy_entropy, search_entropy: of the network's policy and of the search's, in nats; how far
     policy_loss lies above search_entropy is what the search still improves.
 length: moves in a game, random ones at its beginning left out.
@@ -42,6 +42,7 @@ class Memory(NamedTuple):
     observation: Float[Array, "t g *shape"]
     legal: Bool[Array, "t g a"]  # of a move not made yet: none
     policy: Float[Array, "t g a"]  # the search's
+    value: Float[Array, "t g"]  # likewise, to who moved
     reward: Float[Array, "t g"]  # to who moved, by the rules: 1 where the move won
     ended: Bool[Array, "t g"]  # whether it was the last of its game
 
@@ -54,8 +55,8 @@ class State(NamedTuple):
     memory: Memory
 
 
-# (positions, key) -> moves and the policy that the search makes of the network's
-Improve = Callable[[games.Position, learner.Key], tuple[Any, Any]]
+# (positions, key) -> moves, and the policy and value that the search makes of the network's
+Improve = Callable[[games.Position, learner.Key], tuple[Any, Any, Any]]
 Examine = Callable[[Player, learner.Batch, learner.Key], learner.Metrics]
 
 
@@ -73,6 +74,7 @@ def alpha_zero(
     batch_size: int = 256,
     opening: int = 0,
     opened: Any = 0.75,
+    trace: Any = 1.0,
     **options: Any,
 ) -> learner.Learner:
     """A learner that plays games against itself and follows what its search finds better.
@@ -86,6 +88,8 @@ def alpha_zero(
     simulations: positions that a search looks at for one move.
     opening, opened: a share `opened` of the games begins after 1 to `opening` random moves; a game
         that is always played well never shows what to do where a fault was made.
+    trace: how far a position is valued by how its game ended, 1, or by what the search made of the
+        positions soon after it, towards 0, see `outcomes`; AlphaZero has 1.
     options: clip and average, see `gradient.minimise`.
     """
     tree_search.imported()
@@ -116,7 +120,7 @@ def alpha_zero(
         network_key, begin_key = jax.random.split(key)
         positions = begin(begin_key)
         blank = _blank(game, memory, positions)
-        return State(network.init(network_key, _drawn(blank, key, 1)), positions, blank)
+        return State(network.init(network_key, _drawn(blank, 1.0, key, 1)), positions, blank)
 
     def step(state: State, batch: None, key: learner.Key) -> tuple[State, learner.Metrics]:
         play_key, learn_key = jax.random.split(key)
@@ -128,7 +132,7 @@ def alpha_zero(
 
         def update(now: gradient.State, key: learner.Key) -> tuple[gradient.State, Any]:
             draw_key, key = jax.random.split(key)
-            return network.step(now, _drawn(lately, draw_key, batch_size), key)
+            return network.step(now, _drawn(lately, trace, draw_key, batch_size), key)
 
         learnt, measured = jax.lax.scan(update, state.network, jax.random.split(learn_key, updates))
         measured = jax.tree.map(lambda x: x.sum(0), measured)
@@ -164,13 +168,13 @@ def objective(
     outputs, after = gradient.applied(model, variables, key, batch["observation"], train=True)
     logits, value = heads(outputs)
     log_policy = jax.nn.log_softmax(tree_search.masked(logits, batch["legal"]))
-    made, known = batch["legal"].any(-1), batch["known"]
+    made = batch["legal"].any(-1)
     policy_loss = -jnp.where(batch["legal"], batch["policy"] * log_policy, 0).sum(-1)
     value_loss = (batch["value"] - value) ** 2
     measured = {
-        "loss": metrics.Mean.of(made * policy_loss + known * value_loss),
+        "loss": metrics.Mean.of(made * (policy_loss + value_loss)),
         "policy_loss": metrics.Mean.of(policy_loss, made),
-        "value_loss": metrics.Mean.of(value_loss, known),
+        "value_loss": metrics.Mean.of(value_loss, made),
         "policy_entropy": metrics.Mean.of(_entropy(jnp.exp(log_policy)), made),
         "search_entropy": metrics.Mean.of(_entropy(batch["policy"]), made),
     }
@@ -178,21 +182,22 @@ def objective(
 
 
 def outcomes(
-    reward: Float[Array, "t g"], ended: Bool[Array, "t g"]
-) -> tuple[Float[Array, "t g"], Bool[Array, "t g"]]:
-    """How each game ended for who moved, and whether it is known yet.
+    reward: Float[Array, "t g"], ended: Bool[Array, "t g"], value: Float[Array, "t g"], trace: Any
+) -> Float[Array, "t g"]:
+    """What came of each position, to who moved; value: what the search made of it.
 
-    From the end back: what one player wins, the other, who moved before, loses.
+    From the end back, as what is won by one is lost by the other, with λ the trace (Sutton 1988):
+    z_t = -((1 - λ) v_{t+1} + λ z_{t+1}), the reward where the game ended, and v where the memory
+    does.
     """
 
-    def back(later: tuple[Any, Any], now: tuple[Any, Any]) -> tuple[Any, Any]:
-        (value, known), (reward, ended) = later, now
-        found = jnp.where(ended, reward, -value), ended | known
-        return found, found
+    def back(later: tuple[Any, Any], now: tuple[Any, Any, Any]) -> tuple[Any, Any]:
+        (found, after), (reward, ended, value) = later, now
+        found = jnp.where(ended, reward, -(trace * found + (1 - trace) * after))
+        return (found, value), found
 
-    count = reward.shape[1]
-    start = jnp.zeros(count), jnp.zeros(count, bool)
-    return jax.lax.scan(back, start, (reward, ended), reverse=True)[1]
+    start = -value[-1], -value[-1]
+    return jax.lax.scan(back, start, (reward, ended, value), reverse=True)[1]
 
 
 def _played(
@@ -207,13 +212,14 @@ def _played(
 
     def move(positions: games.Position, key: learner.Key) -> tuple[games.Position, Memory]:
         search_key, begin_key = jax.random.split(key)
-        action, policy = improve(positions, search_key)
+        action, policy, value = improve(positions, search_key)
         after = jax.vmap(game.move)(positions, action)
         ended = jax.vmap(game.ended)(after)
         made = Memory(
             observation=jax.vmap(game.observe)(positions),
             legal=jax.vmap(game.legal)(positions),
             policy=policy,
+            value=value,
             reward=jnp.where(ended, -jax.vmap(game.worth)(after), 0.0),
             ended=ended,
         )
@@ -226,19 +232,18 @@ def _blank(game: games.Game, length: int, positions: games.Position) -> Memory:
     """The memory before the first move."""
     legal, seen = jax.vmap(game.legal)(positions), jax.vmap(game.observe)(positions)
     number = jnp.zeros(len(legal))
-    row = Memory(seen, legal, legal * 0.0, number, number > 0)
+    row = Memory(seen, legal, legal * 0.0, number, number, number > 0)
     return jax.tree.map(lambda x: jnp.zeros((length, *x.shape), x.dtype), row)
 
 
-def _drawn(memory: Memory, key: learner.Key, count: int) -> learner.Batch:
-    """So many moves of the memory, drawn with replacement, and how their games ended."""
-    value, known = outcomes(memory.reward, memory.ended)
+def _drawn(memory: Memory, trace: Any, key: learner.Key, count: int) -> learner.Batch:
+    """So many moves of the memory, drawn with replacement, and what came of them."""
+    value = outcomes(memory.reward, memory.ended, memory.value, trace)
     examples = {
         "observation": memory.observation,
         "legal": memory.legal,
         "policy": memory.policy,
         "value": value,
-        "known": known,
     }
     chosen = jax.random.randint(key, (count,), 0, value.size)
     return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:])[chosen], examples)
