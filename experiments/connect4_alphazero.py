@@ -21,7 +21,8 @@ def experiment(
     parallel: int = 128,
     trace: float = 0.8,
     learning_rate: float = 2e-3,
-    steps: int = 300,
+    episodes: int = 100,
+    steps: int = 1000,
 ) -> Run:
     """AdamW; 100 games against UCT with four times the simulations, 50 from each seat."""
     game = pgx_games.connect_four()
@@ -55,7 +56,8 @@ def experiment(
     return Run(
         learner=learner,
         train=None,
-        tests={"test": batches.once({"episode": np.arange(100)}, 100)},
+        tests={"test": batches.once({"episode": np.arange(episodes)}, episodes)},
         steps=steps,
+        eval_every=max(1, steps // 5),
         expect=AtLeast("test/won", 0.8),
     )
