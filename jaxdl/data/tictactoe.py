@@ -69,6 +69,19 @@ def solved() -> dict[str, Any]:
     return {"mine": stones == 1, "theirs": stones == -1, "best": best}
 
 
+def score(moves: Mapping[str, Any]) -> dict[str, float]:
+    """What the moves of a player in all positions of `solved()` are worth.
+
+    moves: its "action" in each, shape (4520,), and the "best" ones.
+    optimal: the share of positions in which it makes a best move. lost: how many lines of play
+    beat it. score: both in one number, `optimal`, or 0 where a line beats it.
+    """
+    actions = np.asarray(moves["action"])
+    optimal = float(np.take_along_axis(moves["best"], actions[:, None], 1).mean())
+    beaten = lost(actions)
+    return {"optimal": optimal, "lost": beaten, "score": 0.0 if beaten else optimal}
+
+
 def lost(actions: Any) -> int:
     """How many lines of play beat the player that makes these moves, from either seat.
 

@@ -55,3 +55,13 @@ def test_lines_that_beat_a_player():
     replies = dict(zip(tictactoe.boards(), naive, strict=True))
     beaten = sum(result == -seat for seat in (1, -1) for result in lines(replies, seat))
     assert tictactoe.lost(naive) == beaten > 0
+
+
+def test_a_player_that_is_beaten_scores_nothing():
+    best = tictactoe.solved()["best"]
+    perfect = tictactoe.score({"action": best.argmax(1), "best": best})
+    assert perfect == {"optimal": 1, "lost": 0, "score": 1}
+    naive = np.array([tictactoe.moves(board)[0] for board in tictactoe.boards()])
+    told = tictactoe.score({"action": naive, "best": best})
+    assert told["lost"] > 0 == told["score"]
+    assert 0.3 < told["optimal"] < 0.9
