@@ -1,4 +1,11 @@
-"""Deep Q-learning keeps CartPole's pole upright."""
+"""Deep Q-learning keeps CartPole's pole upright.
+
+Data: none; it makes its own experience. The environment is Gymnasium's CartPole-v1 to 1e-6.
+Cost: TODO
+Scores: TODO
+
+    python -m jaxdl.launch cartpole_dqn --ahead 1
+"""
 
 import numpy as np
 import optax

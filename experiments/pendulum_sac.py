@@ -1,4 +1,11 @@
-"""Soft actor-critic swings a pendulum up and holds it there."""
+"""Soft actor-critic swings a pendulum up and holds it there.
+
+Data: none; it makes its own experience. The environment is Gymnasium's Pendulum-v1 to 1e-6.
+Cost: TODO
+Scores: TODO
+
+    python -m jaxdl.launch pendulum_sac --learning-rate 3e-4
+"""
 
 import numpy as np
 import optax

@@ -14,7 +14,7 @@ from jaxdl.models import mlp
 
 
 def _examined(player: self_play.Player, batch: Any, key: Any) -> learner.Metrics:
-    logits, value = player.judge(tictactoe.Position(*batch), key)
+    _, value = player.judge(tictactoe.Position(*batch), key)
     moves = player.search(tictactoe.Position(*batch), key)
     return {"value": metrics.Mean.of(value), "move": metrics.Mean.of(moves)}
 
