@@ -31,6 +31,7 @@ EXTRAS = {
     "tpu": ("Cloud TPUs", ("libtpu",)),
     "search": ("Optuna, to search hyperparameters", ("optuna",)),
     "slurm": ("submitit, for SLURM and jobs side by side", ("submitit",)),
+    "rl": ("tree search and board games, to learn by playing", ("mctx", "pgx")),
     "parity": ("PyTorch, to compare with", ("torch",)),
     "test": ("the tests", ("pytest", "beartype")),
 }

@@ -22,7 +22,7 @@ from jaxdl import errors
 FUNCTION = "experiment"
 # Module -> the extra of this package that brings it.
 EXTRAS = {"torch": "parity", "pytest": "test", "beartype": "test", "optuna": "search"}
-EXTRAS |= {"cmaes": "search", "submitit": "slurm"}
+EXTRAS |= {"cmaes": "search", "submitit": "slurm", "mctx": "rl", "pgx": "rl"}
 
 _LIGHT = frozenset(  # what a signature may need without making `--help` slow
     (

@@ -1,0 +1,53 @@
+"""Board games from pgx (Koyama et al. 2023), user-installed: the extra `rl`.
+
+https://github.com/sotetsuk/pgx
+"""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from jaxdl import errors
+from jaxdl.envs import games
+
+
+def connect_four() -> games.Game:
+    """Connect Four: four in a line, stones fall to the bottom of seven columns of six."""
+    return load("connect_four", longest=42)
+
+
+def load(name: str, longest: int) -> games.Game:
+    """A game of two players, without chance and without hidden cards, by pgx's name for it.
+
+    longest: the most moves in a game, which pgx does not tell.
+    """
+    # pgx makes arrays as it is imported; a sweep may import it while it traces.
+    with jax.ensure_compile_time_eval():
+        env = _made(name)
+        first = env.init(jax.random.key(0))
+
+    def start() -> Any:
+        return first
+
+    return games.Game(
+        actions=first.legal_action_mask.shape[0],
+        longest=longest,
+        start=start,
+        move=env.step,
+        legal=lambda position: position.legal_action_mask,
+        ended=lambda position: position.terminated | position.truncated,
+        worth=lambda position: position.rewards[position.current_player],
+        observe=lambda position: position.observation.astype(jnp.float32),
+    )
+
+
+def _made(name: str) -> Any:
+    try:
+        import pgx
+    except ImportError as error:
+        raise errors.InputError(
+            f"The game {name} must have pgx, which is not installed: {error}.\n"
+            'Install it with: pip install "jaxdl[rl]"'
+        ) from error
+    return pgx.make(name)  # pyright: ignore[reportArgumentType]
