@@ -19,9 +19,9 @@ from jaxdl.run import AtLeast, Run
 
 def experiment(
     width: int = 128,
-    learning_rate: float = 2.3e-3,
+    learning_rate: float = 1e-3,
     discount: float = 0.99,
-    ahead: int = 1,
+    ahead: int = 3,
     double: bool = True,
     prioritised: bool = False,
     updates: int = 128,

@@ -59,8 +59,8 @@ def experiment(
         memory=128,
         updates=UPDATES,
         batch_size=512,
-        opening=8,
-        opened=0.5,
+        opening=16,
+        opened=0.75,
         trace=trace,
     )
     return Run(

@@ -70,16 +70,19 @@ def solved() -> dict[str, Any]:
 
 
 def score(moves: Mapping[str, Any]) -> dict[str, float]:
-    """What the moves of a player in all positions of `solved()` are worth.
+    """What a player is worth that has made a move in each position of `solved()`.
 
-    moves: its "action" in each, shape (4520,), and the "best" ones.
-    optimal: the share of positions in which it makes a best move. lost: how many lines of play
-    beat it. score: both in one number, `optimal`, or 0 where a line beats it.
+    moves: those of its "network" alone and of its "search", shape (4520,), and the "best" ones.
+    optimal, optimal_searched: the share of positions in which the network, and the search, make a
+    best move. lost, lost_searched: how many lines of play beat them. score: what is asked for in
+    one number: `optimal`, but 0 where a line of play beats the search.
     """
-    actions = np.asarray(moves["action"])
-    optimal = float(np.take_along_axis(moves["best"], actions[:, None], 1).mean())
-    beaten = lost(actions)
-    return {"optimal": optimal, "lost": beaten, "score": 0.0 if beaten else optimal}
+    told = {}
+    for name, who in (("", "network"), ("_searched", "search")):
+        actions = np.asarray(moves[who])
+        told[f"optimal{name}"] = np.take_along_axis(moves["best"], actions[:, None], 1).mean()
+        told[f"lost{name}"] = lost(actions)
+    return told | {"score": 0.0 if told["lost_searched"] else told["optimal"]}
 
 
 def lost(actions: Any) -> int:

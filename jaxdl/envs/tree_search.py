@@ -5,6 +5,7 @@ Gumbel", 2022), from mctx: it improves a policy with few simulations, too. Plain
 Szepesvári 2006), which knows nothing of a game but its rules and random games. The extra `rl`.
 """
 
+import functools
 from collections.abc import Callable
 from types import ModuleType
 from typing import Any
@@ -52,14 +53,20 @@ def guided(
     noise: the scale of the Gumbel noise: 1 samples moves from the improved policy, as learning
         needs it; 0 plays the best one.
     """
+    library = imported()
     root_key, key = jax.random.split(key)
-    search = imported().gumbel_muzero_policy(
+    search = library.gumbel_muzero_policy(
         (),
         key,
         _root(game, judge, positions, root_key),
         _model(game, judge),
         simulations,
         ~jax.vmap(game.legal)(positions),
+        # Values lie in [-1, 1] as they are; stretched at each position, to where the worst move has
+        # 0 and the best 1, moves that are as good as each other would seem far apart.
+        qtransform=functools.partial(
+            library.qtransform_completed_by_mix_value, rescale_values=False
+        ),
         gumbel_scale=noise,
     )
     return search.action, search.action_weights, search.search_tree.summary().value

@@ -57,11 +57,12 @@ def test_lines_that_beat_a_player():
     assert tictactoe.lost(naive) == beaten > 0
 
 
-def test_a_player_that_is_beaten_scores_nothing():
+def test_a_player_whose_search_is_beaten_scores_nothing():
     best = tictactoe.solved()["best"]
-    perfect = tictactoe.score({"action": best.argmax(1), "best": best})
-    assert perfect == {"optimal": 1, "lost": 0, "score": 1}
+    perfect = best.argmax(1)
     naive = np.array([tictactoe.moves(board)[0] for board in tictactoe.boards()])
-    told = tictactoe.score({"action": naive, "best": best})
-    assert told["lost"] > 0 == told["score"]
-    assert 0.3 < told["optimal"] < 0.9
+    told = tictactoe.score({"network": naive, "search": perfect, "best": best})
+    assert told["lost"] > 0 == told["lost_searched"]
+    assert 0.3 < told["optimal"] == told["score"] < 0.9 < told["optimal_searched"] == 1
+    beaten = tictactoe.score({"network": perfect, "search": naive, "best": best})
+    assert (beaten["optimal"], beaten["score"]) == (1, 0)

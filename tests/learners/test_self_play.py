@@ -108,7 +108,7 @@ def test_a_step_remembers_the_games_it_plays():
             else:
                 assert memory.reward[t, g] == 0
     values = metrics.values(told)
-    assert 5 <= values["length"] + 3 and values["length"] <= 9
+    assert 2 <= values["length"] <= 9  # after at most three random moves
     assert 0 <= values["decided"] <= 1
     assert values["search_entropy"] <= np.log(9)
 
