@@ -1,16 +1,17 @@
 """An autoencoder cleans scikit-learn's handwritten digits of noise, or fills in hidden pixels.
 
-Data: 1,797 real 8×8 scans that ship with scikit-learn, a fifth of them for the test; the noise, or
-what is hidden, is drawn anew at each step and in each test.
+Data: 1,797 real 8×8 scans that ship with scikit-learn, a fifth of them for the test, each four
+times; the noise, or what is hidden, is drawn anew at each step and in each test.
 Cost: TODO
 Scores: TODO
 
-    python -m jaxdl.launch digits_denoising --corruption mask --amount 0.75
+    python -m jaxdl.launch digits_denoising --corruption mask
 """
 
+import functools
 from typing import Literal
 
-import flax.linen as nn
+import numpy as np
 import optax
 
 from jaxdl.data import batches, digits
@@ -18,36 +19,36 @@ from jaxdl.learners import reconstruction
 from jaxdl.models import autoencoder, mlp
 from jaxdl.run import AtMost, Run
 
+# What to reach at an amount of 0.5: below the best linear filter, and half the mean image's error.
+REACHED = {"noise": 0.030, "mask": 0.037}
+
 
 def experiment(
     corruption: Literal["noise", "mask"] = "noise",
     amount: float = 0.5,
-    code: int = 64,
     width: int = 256,
-    weight_decay: float = 0.3,
+    depth: int = 2,
     learning_rate: float = 1e-3,
     batch_size: int = 128,
     steps: int = 3000,
 ) -> Run:
-    """AdamW on the squared error to the clean pixels; the test reads a moving average.
+    """Adam with a cosine on the squared error to the clean pixels; the test reads an average.
 
     amount: the noise's standard deviation, or the part of the pixels that is hidden.
     """
     train, test = digits.load()
     corrupt = {"noise": reconstruction.noise, "mask": reconstruction.mask}[corruption](amount)
-    model = autoencoder.Autoencoder(
-        encoder=mlp.MLP(features=(width,), outputs=code, act=nn.gelu),
-        decoder=mlp.MLP(features=(width,), outputs=64, act=nn.gelu),
-    )
+    network = functools.partial(mlp.MLP, features=(width,) * depth)
+    model = autoencoder.Autoencoder(encoder=network(outputs=width), decoder=network(outputs=64))
     shape = optax.cosine_decay_schedule(1.0, steps)
-    optimizer = optax.adamw(lambda step: learning_rate * shape(step), weight_decay=weight_decay)
+    optimizer = optax.adam(lambda step: learning_rate * shape(step))
     learner = reconstruction.autoencoder(model, optimizer, corrupt=corrupt, average=0.999)
-    shown = {"input": test["input"][:30]}
+    images = test["input"]
     return Run(
         learner=learner,
         train=batches.shuffled(train, batch_size),
-        tests={"test": batches.once(test, 360)},
+        tests={"test": batches.once({"input": np.repeat(images, 4, axis=0)}, 1440)},
         steps=steps,
-        summaries={"rebuilt": reconstruction.pictures(learner, shown, corrupt)},
-        expect=AtMost("test/loss", 0.030),
+        summaries={"rebuilt": reconstruction.pictures(learner, {"input": images[:30]}, corrupt)},
+        expect=AtMost("test/loss", REACHED[corruption]),
     )
