@@ -47,9 +47,7 @@ def _finish(arrays: dict[str, np.ndarray], shots: int, draws: int) -> float:
     )
     target, wanted = arrays["target"][known], arrays["target"][~known]
     right = []
-    with threadpoolctl.threadpool_limits(
-        1
-    ):  # more make so small a problem ten times slower
+    with threadpoolctl.threadpool_limits(1):  # more make so small a problem ten times slower
         for draw in range(draws):
             chosen = _drawn(target, shots, draw)
             model = linear_model.LogisticRegression(max_iter=1000)
