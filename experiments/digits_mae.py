@@ -1,0 +1,42 @@
+"""A masked autoencoder draws the hidden half of handwritten digits.
+
+Data: 1,797 real 8×8 scans that ship with scikit-learn, a fifth of them for the test.
+
+    python -m jaxdl.launch digits_mae --ratio 0.75
+"""
+
+import optax
+
+from jaxdl.data import batches, digits, few_labels
+from jaxdl.learners import masked_autoencoder as masking
+from jaxdl.models import masked_autoencoder
+from jaxdl.run import AtMost, Run
+
+
+def experiment(
+    ratio: float = 0.5,
+    width: int = 64,
+    depth: int = 2,
+    heads: int = 4,
+    learning_rate: float = 2e-3,
+    batch_size: int = 128,
+    steps: int = 1000,
+) -> Run:
+    """Adam on the squared error of hidden patches of 2×2 pixels."""
+    split = digits.load()
+    model = masked_autoencoder.MaskedAutoencoder(
+        width=width, depth=depth, heads=heads, decoder_width=width
+    )
+    shown = few_labels.by_class(split.test, 1)["input"]
+    return Run(
+        learner=masking.masked(
+            model,
+            optax.adam(optax.cosine_decay_schedule(learning_rate, steps)),
+            ratio=ratio,
+        ),
+        train=batches.shuffled(split.train, batch_size),
+        tests={"test": batches.once(split.test, 512)},
+        steps=steps,
+        summaries={"drawings": masking.drawings(model, shown, ratio)},
+        expect=AtMost("test/loss", 0.037),
+    )
