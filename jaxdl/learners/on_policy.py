@@ -370,10 +370,23 @@ def _learnt(
     size, parts = len(examples["advantage"]), passes.epochs * passes.minibatches
     if parts == 1:
         return inner.step(network, _standardise(examples, passes), key)
-    keys = jax.random.split(key, (2, passes.epochs))[0], jax.random.split(key, parts)
-    orders = jax.vmap(jax.random.permutation, (0, None))(keys[0], size).reshape(parts, -1)
-    network, told = jax.lax.scan(one, network, (orders, keys[1]))
+    order_key, key = jax.random.split(key)
+    orders = _orders(order_key, passes.epochs, size).reshape(parts, -1)
+    network, told = jax.lax.scan(one, network, (orders, jax.random.split(key, parts)))
     return network, jax.tree.map(lambda x: x.sum(0), told)
+
+
+def _orders(key: Any, epochs: int, size: int) -> jax.Array:
+    """For each epoch all examples once, shuffled; (epochs, size).
+
+    The index is kept in the low bits of a random number, so that one plain sort is enough: four
+    times faster on CPU than `jax.random.permutation`. Where the high bits are equal, the index
+    decides; of a million examples that is still a shuffle in 4096 piles.
+    """
+    low = jnp.uint32((1 << (size - 1).bit_length()) - 1)
+    index = jnp.broadcast_to(jnp.arange(size, dtype=jnp.uint32), (epochs, size))
+    drawn = jax.random.bits(key, (epochs, size), jnp.uint32)
+    return (jnp.sort((drawn & ~low) | index, axis=-1) & low).astype(jnp.int32)
 
 
 def _standardise(part: dict[str, Any], passes: Passes) -> dict[str, Any]:

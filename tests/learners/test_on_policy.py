@@ -259,6 +259,13 @@ def test_observations_are_standardised_by_what_was_seen_before():
     np.testing.assert_array_equal(learner.predict(state, {"observation": observation}), wanted)
 
 
+def test_every_epoch_has_each_example_once_in_an_order_of_its_own():
+    orders = np.asarray(on_policy._orders(KEY, 400, 6))
+    np.testing.assert_array_equal(np.sort(orders), np.tile(np.arange(6), (400, 1)))
+    places = np.stack([np.bincount(column, minlength=6) for column in orders.T]) / 400
+    np.testing.assert_allclose(places, 1 / 6, atol=0.08)  # each anywhere, equally often
+
+
 def test_refuses_what_cannot_be_meant():
     world, model, optimizer = cartpole.make(), Even(), optax.sgd(0.1)
     for options, said in (
