@@ -16,3 +16,8 @@ os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
 sys.path.append(str(pathlib.Path(__file__).parent / "data"))  # image_files writes small data sets
 
 import jaxdl  # noqa: E402, F401 - sets the flags JAX needs, before JAX is imported
+
+
+def pytest_make_parametrize_id(config, val, argname):
+    """A function by its name: its address differs between the processes that share the tests."""
+    return getattr(val, "__name__", argname) if callable(val) else None
