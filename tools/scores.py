@@ -2,7 +2,7 @@
 
     python tools/scores.py                      # all that need no folder of yours, five seeds each
     python tools/scores.py digits_cnn --seeds 3
-    python tools/scores.py --write              # and put the table into README.md
+    python tools/scores.py --write              # and put their rows into README.md's table
 
 Exit code 1 if the mean over the seeds of any score misses its `expect`.
 """
@@ -82,31 +82,32 @@ def scored() -> list[str]:
     return names
 
 
-def table(scores: Sequence[Score]) -> str:
-    """The scores as Markdown."""
+def table(scores: Sequence[Score], before: str = "") -> str:
+    """The scores as Markdown, with the rows of a table `before` that are not measured anew."""
     lines = [
         "| experiment | what it is | metric | expected | reached (sd, seeds) | time |",
         "|---|---|---|---|---|---|",
     ]
+    rows = {row.split("`")[1]: row for row in before.splitlines() if row.startswith("| `")}
     for score in scores:
         sign = "≥" if score.expect.highest else "≤"
-        lines.append(
+        rows[score.name] = (
             f"| `{score.name}` | {score.about} | {score.expect.tag} "
             f"| {sign} {score.expect.value:g} "
             f"| **{score.mean:.4f}** ({score.deviation:.4f}, {len(score.values)}) "
             f"| {score.seconds:.0f} s |"
         )
-    return "\n".join(lines)
+    return "\n".join([*lines, *(rows[name] for name in sorted(rows))])
 
 
-def write(readme: pathlib.Path, text: str) -> None:
-    """Put the table between its marks in the README."""
+def write(readme: pathlib.Path, scores: Sequence[Score]) -> None:
+    """Put the scores into the table between its marks in the README; other rows stay."""
     content = readme.read_text()
     before, _, rest = content.partition(BEGIN)
-    _, found, after = rest.partition(END)
+    text, found, after = rest.partition(END)
     if not found:
         raise SystemExit(f"{readme} must hold the marks {BEGIN} and {END}.")
-    readme.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}")
+    readme.write_text(f"{before}{BEGIN}\n{table(scores, text)}\n{END}{after}")
 
 
 def main(
@@ -119,7 +120,7 @@ def main(
     Args:
         names: experiments; all that need no folder of yours if none is named.
         seeds: runs of each, with seeds 0, 1, 2, ...
-        write_readme: put the table into README.md.
+        write_readme: put the scores into README.md's table, where other rows stay.
     """
     console = rich.console.Console(highlight=False)
     scores = [measure(name, seeds, console) for name in names or scored()]
@@ -132,7 +133,7 @@ def main(
         shown.add_row(score.name, score.expect.tag, f"{score.expect.value:g}", *numbers, verdict)
     console.print(shown)
     if write_readme:
-        write(ROOT / "README.md", table(scores))
+        write(ROOT / "README.md", scores)
     sys.exit(0 if all(score.reached for score in scores) else 1)
 
 
