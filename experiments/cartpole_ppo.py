@@ -50,5 +50,5 @@ def experiment(
         tests={"test": batches.once({"episode": np.arange(100)}, 100)},
         steps=steps,
         rules=on_policy.RULES,
-        expect=AtLeast("test/return", 475),
+        expect=AtLeast("test/return", 475.0),
     )

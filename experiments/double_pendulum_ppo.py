@@ -52,5 +52,5 @@ def experiment(
         steps=steps,
         eval_every=max(1, steps // 3),
         rules=on_policy.RULES,
-        expect=AtLeast("test/return", 9000),
+        expect=AtLeast("test/return", 9000.0),
     )

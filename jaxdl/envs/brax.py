@@ -1,8 +1,10 @@
 """Bodies with joints and motors, from the physics library brax (Freeman et al. 2021).
 
 The user installs it (pip install brax): MuJoCo's tasks, in brax's own physics or in MuJoCo's (mjx).
+Its authors extend it no longer, and it says so in a warning; version 0.14.2 runs with JAX 0.10.2.
 """
 
+import warnings
 from typing import Any
 
 import jax
@@ -20,7 +22,8 @@ def make(name: str, backend: str = "spring", limit: int = 1000) -> environment.E
     Actions are in [-1, 1]. errors.MissingError: brax is not installed.
     """
     # brax reads its bodies into arrays; a sweep may ask for them while it traces.
-    with jax.ensure_compile_time_eval():
+    with jax.ensure_compile_time_eval(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
         made = _library().get_environment(name, backend=backend)
     first = jax.eval_shape(made.reset, jax.random.key(0))
 
