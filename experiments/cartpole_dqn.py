@@ -24,21 +24,22 @@ def experiment(
     ahead: int = 3,
     double: bool = True,
     prioritised: bool = False,
-    updates: int = 128,
+    updates: int = 16,
     exploration: float = 12_800,
-    steps: int = 308,
+    steps: int = 2464,
 ) -> Run:
-    """Each step acts for 256 steps of the environment, then learns from `updates` batches."""
+    """Each step acts for 32 steps of the environment, then learns from `updates` batches."""
     return Run(
         learner=q_learning.q_learning(
             cartpole.make(),
             dueling.Dueling(actions=2, features=(width, width)),
             optax.adam(optax.linear_schedule(learning_rate, 0.0, steps * updates)),
-            q_learning.Acting(exploration=exploration, least=0.04),
+            q_learning.Acting(moves=4, exploration=exploration, least=0.04),
             q_learning.Learning(
                 updates=updates,
                 discount=discount,
                 ahead=ahead,
+                target_every=8,
                 double=double,
                 priority=0.6 if prioritised else None,
             ),

@@ -46,7 +46,7 @@ def _made(name: str) -> Any:
     try:
         import pgx
     except ImportError as error:
-        raise errors.InputError(
+        raise errors.MissingError(
             f"The game {name} must have pgx, which is not installed: {error}.\n"
             'Install it with: pip install "jaxdl[rl]"'
         ) from error

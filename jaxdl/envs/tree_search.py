@@ -27,7 +27,7 @@ def imported() -> ModuleType:
     try:
         import mctx
     except ImportError as error:
-        raise errors.InputError(
+        raise errors.MissingError(
             f"Tree search must have mctx, which is not installed: {error}.\n"
             'Install it with: pip install "jaxdl[rl]"'
         ) from error

@@ -148,5 +148,5 @@ def test_a_match_is_told_from_the_players_side():
 )
 def test_without_the_extra_its_name_is_told(module, make, monkeypatch):
     monkeypatch.setitem(sys.modules, module, None)
-    with pytest.raises(errors.InputError, match=f'must have {module}, .*\n.*"jaxdl\\[rl\\]"'):
+    with pytest.raises(errors.MissingError, match=f'must have {module}, .*\n.*"jaxdl\\[rl\\]"'):
         make()
