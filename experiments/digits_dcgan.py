@@ -32,7 +32,7 @@ def experiment(
     batch_size: int = 64,
     steps: int = 2000,
 ) -> Run:
-    """Adam for both players, with the paper's rate and momentum; the test reads a moving average."""
+    """Adam as in the paper; the test reads a moving average of the generator."""
     train, test = ({**part, "input": 2 * part["input"] - 1} for part in digits.load())
     judge = likeness.judge(train, test)
     generator = dcgan.Generator(features=(2 * width, width), classes=10)
