@@ -64,7 +64,8 @@ def masked(
         x = batch["input"]
         count = masked_autoencoder.patches(x, model.patch).shape[1]
         every = jnp.broadcast_to(jnp.arange(count)[None], (len(x), count))
-        return model.apply(variables, x, every, train=False)[1].mean(1)
+        outputs: Any = model.apply(variables, x, every, train=False)
+        return outputs[1].mean(1)
 
     return gradient.minimise(
         begin, objective, optimizer, evaluate=evaluate, predict=predict, **options
