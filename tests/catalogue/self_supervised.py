@@ -4,6 +4,7 @@ import functools
 from typing import Any
 
 import flax.linen as nn
+import jax.numpy as jnp
 import numpy as np
 import optax
 
@@ -31,6 +32,10 @@ def _data() -> dict[str, Any]:
     }
 
 
+def _test() -> dict[str, Any]:
+    return {name: jnp.asarray(x) for name, x in _data().items()}
+
+
 def _train() -> Any:
     return batches.shuffled(_data(), 8)
 
@@ -48,12 +53,12 @@ LEARNT: dict[str, Any] = {"augment": VIEWS, "scores": probe.few_shot(2, 2)}
 
 LEARNERS = {
     "simclr": catalogue.Case(
-        lambda: contrastive.simclr(_model(), SGD, **LEARNT), _train, _data, tolerance=1e-4
+        lambda: contrastive.simclr(_model(), SGD, **LEARNT), _train, _test, tolerance=1e-4
     ),
     "byol": catalogue.Case(
         lambda: bootstrap.byol(_model(predictor=_perceptron(4)), SGD, **LEARNT),
         _train,
-        _data,
+        _test,
         tolerance=1e-4,
     ),
     "dino": catalogue.Case(
@@ -61,7 +66,7 @@ LEARNERS = {
             _model(joint_embedding.Prototypes((8,), 4, 6)), SGD, local=(VIEWS,), **LEARNT
         ),
         _train,
-        _data,
+        _test,
         tolerance=1e-4,
     ),
     "fixmatch": catalogue.Case(
