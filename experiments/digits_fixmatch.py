@@ -2,6 +2,7 @@
 
 Data: 1,797 real 8×8 scans that ship with scikit-learn, a fifth of them for the test; of the others
 two of each class have a label, the rest none.
+Cost: 2 s on two CPU cores, compiling aside. Scores: test/accuracy 0.831 (one seed).
 
     python -m jaxdl.launch digits_fixmatch --sweep weight=0,1 --seeds 5
 """

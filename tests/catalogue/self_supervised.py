@@ -75,7 +75,7 @@ LEARNERS = {
         ),
         _train,
     ),
-    "masked autoencoder": catalogue.Case(
+    "masked patches": catalogue.Case(
         lambda: masked_autoencoder.masked(
             masked_models.MaskedAutoencoder(
                 width=8, depth=1, heads=2, decoder_width=8, decoder_depth=1
