@@ -1,6 +1,8 @@
 """A masked autoencoder draws the hidden half of handwritten digits.
 
 Data: 1,797 real 8×8 scans that ship with scikit-learn, a fifth of them for the test.
+Cost: 80 s on two busy CPU cores. Scores: test/loss 0.030 (one seed), the squared error of hidden
+pixels; the mean image has 0.074.
 
     python -m jaxdl.launch digits_mae --ratio 0.75
 """
@@ -20,7 +22,7 @@ def experiment(
     heads: int = 4,
     learning_rate: float = 2e-3,
     batch_size: int = 128,
-    steps: int = 1000,
+    steps: int = 2000,
 ) -> Run:
     """Adam on the squared error of hidden patches of 2×2 pixels."""
     split = digits.load()
