@@ -57,7 +57,7 @@ def renyi(
     return np.array([_log_moment(participation, noise, order) for order in orders]) / (orders - 1)
 
 
-def spent(participation: Any, noise: Any, delta: float) -> Callable[[Any, Any], float]:
+def spent(participation: Any, noise: Any, delta: Any) -> Callable[[Any, Any], float]:
     """A summary: the epsilon of the steps that a state with `steps` has made."""
     return lambda state, key: epsilon(float(participation), float(noise), int(state.steps), delta)
 
