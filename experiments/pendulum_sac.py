@@ -1,8 +1,9 @@
 """Soft actor-critic swings a pendulum up and holds it there.
 
 Data: none; it makes its own experience. The environment is Gymnasium's Pendulum-v1 to 1e-6.
-Cost: TODO
-Scores: TODO
+Cost: 20 s on two CPU cores, compiling aside, for 30,000 steps of the environment.
+Scores: test/return, a mean over 100 episodes, -144 (3 seeds, sd 3), and -150 from 10,000 steps on;
+random actions earn about -1,200.
 
     python -m jaxdl.launch pendulum_sac --learning-rate 3e-4
 """

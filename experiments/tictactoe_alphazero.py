@@ -2,8 +2,9 @@
 
 Data: none but the rules. The test is exact: all 4,520 positions with a move to make, solved by
 minimax, and every line of play against the learnt player, in both seats.
-Cost: TODO
-Scores: TODO
+Cost: 25 s on two CPU cores, compiling aside, for 13,000 games.
+Scores: test/play/score, the share of positions in which the network alone makes a best move, is
+0.995 (3 seeds, sd 0.002), and no line of play beats the search; with it, 0.998 are best moves.
 
     python -m jaxdl.launch tictactoe_alphazero --simulations 16
 """
