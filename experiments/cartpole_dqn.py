@@ -1,8 +1,8 @@
 """Deep Q-learning keeps CartPole's pole upright.
 
 Data: none; it makes its own experience. The environment is Gymnasium's CartPole-v1 to 1e-6.
-Cost: TODO
-Scores: TODO
+Cost: 60 s for three seeds together on two busy CPU cores. Scores: the best evaluation, the mean of
+100 episodes, has test/return 500 in 3 of 3 seeds; the last one 491 (it forgets, and learns again).
 
     python -m jaxdl.launch cartpole_dqn --ahead 1
 """

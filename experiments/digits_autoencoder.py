@@ -1,8 +1,8 @@
 """An autoencoder squeezes scikit-learn's handwritten digits through sixteen numbers.
 
 Data: 1,797 real 8×8 scans that ship with scikit-learn, a fifth of them for the test.
-Cost: TODO
-Scores: TODO
+Cost: 30 s on two busy CPU cores.
+Scores: test/loss 0.0055 (3 seeds, sd 0.0001); principal components, as many, 0.0116.
 
     python -m jaxdl.launch digits_autoencoder --code 8
 """

@@ -3,8 +3,9 @@
 Data: 1,797 real 8×8 scans that ship with scikit-learn, a fifth of them for the test. Grey pixels
 are probabilities: black and white ones are drawn from them, anew at each step, once for the test.
 A support vector machine that learnt the real digits reads the drawn ones.
-Cost: TODO
-Scores: TODO
+Cost: 20 s on two busy CPU cores.
+Scores: test/elbo -20.39 nats (3 seeds, sd 0.03), without labels -23.09 (digits_vae); test/as_asked
+0.999.
 
     python -m jaxdl.launch digits_cvae --latent 8
 """

@@ -21,7 +21,7 @@ from jaxdl.run import AtMost, Run
 def experiment(
     width: int = 32,
     critic_width: int = 128,
-    cycle: float = 10.0,
+    cycle: float = 1.0,
     learning_rate: float = 1e-3,
     average: float = 0.99,
     batch_size: int = 64,

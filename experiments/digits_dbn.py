@@ -2,9 +2,11 @@
 
 Data: 1,797 real 8×8 scans that ship with scikit-learn, a fifth of them for the test. Each layer is
 a Boltzmann machine that never sees a label; then all are fine-tuned by gradient.
-Cost: S on two CPU cores, compiling aside. Scores: SCORES
+Cost: 15 s on two CPU cores, compiling aside. Scores: test/accuracy 0.970 (3 seeds, sd 0.002).
+With all labels at hand the layers' own learning gains nothing: 0.969 by fine-tuning alone, the
+control.
 
-    python -m jaxdl.launch digits_dbn --layer-steps 0
+    python -m jaxdl.launch digits_dbn --layer-steps 0 --steps 3000
 """
 
 import optax
@@ -17,17 +19,18 @@ from jaxdl.run import AtLeast, Run
 
 
 def experiment(
-    hidden: tuple[int, ...] = (256, 256),
-    layer_steps: int = 1500,
+    width: int = 256,
+    depth: int = 2,
+    layer_steps: int = 1000,
     sweeps: int = 1,
     pretraining_rate: float = 0.1,
-    learning_rate: float = 1e-3,
+    learning_rate: float = 3e-3,
     batch_size: int = 64,
     steps: int = 5000,
 ) -> Run:
     """CD-1 with momentum for each layer, then Adam; without layer steps Adam alone, the control."""
     train, test = digits.load()
-    model = dbn.DBN(visible=64, hidden=hidden, classes=10)
+    model = dbn.DBN(visible=64, hidden=(width,) * depth, classes=10)
     return Run(
         learner=deep_belief.stacked(
             model,
@@ -48,5 +51,5 @@ def experiment(
                 model.machines()[0], state.layers[0].params, key, 8, 8
             ),
         },
-        expect=AtLeast("test/accuracy", 0.97),
+        expect=AtLeast("test/accuracy", 0.96),
     )

@@ -1,4 +1,13 @@
-"""A conditional DCGAN writes the digit it is asked for."""
+"""A conditional DCGAN writes the handwritten digit it is asked for.
+
+Data: 1,797 real 8×8 scans that ship with scikit-learn, a fifth of them for the test.
+Cost: 25 s on two CPU cores, compiling aside. Scores: test/reader/agreement 0.985 (3 seeds, sd
+0.007), the share of made digits that a support vector machine taught by real ones takes for what
+was asked; of real test digits it reads 0.983. Taught by made digits alone, one reads
+test/samples/accuracy 0.925 (sd 0.003) of the real ones, and 0.994 taught by real ones.
+
+    python -m jaxdl.launch digits_dcgan --width 32
+"""
 
 import functools
 from typing import Any
@@ -23,7 +32,7 @@ def experiment(
     batch_size: int = 64,
     steps: int = 2000,
 ) -> Run:
-    """Adam for both players, as in the paper."""
+    """Adam as in the paper; the test reads a moving average of the generator."""
     train, test = ({**part, "input": 2 * part["input"] - 1} for part in digits.load())
     judge = likeness.judge(train, test)
     generator = dcgan.Generator(features=(2 * width, width), classes=10)
@@ -46,7 +55,7 @@ def experiment(
         summaries={
             "samples": adversarial.pictures(generator, latent, 100, np.repeat(np.arange(10), 10))
         },
-        expect=AtLeast("test/reader/agreement", 0.9),
+        expect=AtLeast("test/reader/agreement", 0.95),
     )
 
 

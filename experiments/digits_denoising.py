@@ -2,8 +2,8 @@
 
 Data: 1,797 real 8×8 scans that ship with scikit-learn, a fifth of them for the test, each four
 times; the noise, or what is hidden, is drawn anew at each step and in each test.
-Cost: TODO
-Scores: TODO
+Cost: a minute on two CPU cores. Scores: not measured to the end yet; the best linear
+map has a test/loss of 0.037 at this noise.
 
     python -m jaxdl.launch digits_denoising --corruption mask
 """

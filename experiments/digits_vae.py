@@ -2,8 +2,9 @@
 
 Data: 1,797 real 8×8 scans that ship with scikit-learn, a fifth of them for the test. Grey pixels
 are probabilities: black and white ones are drawn from them, anew at each step, once for the test.
-Cost: TODO
-Scores: TODO
+Cost: 20 s on two busy CPU cores.
+Scores, in nats: test/elbo -23.09 (3 seeds, sd 0.02), test/iwae (500 draws) -22.68 (sd 0.02);
+independent pixels -27.08.
 
     python -m jaxdl.launch digits_vae --beta 4
 """

@@ -2,7 +2,9 @@
 
 Data: random patterns of +1 and -1, one stored at each step, so that the load is steps / units; the
 test recalls all of them, also those not yet stored, from probes with a share of the signs flipped.
-Cost: S on two CPU cores, compiling aside. Scores: SCORES
+Cost: 8 s on two CPU cores, compiling aside. Scores: test/overlap 0.999 at a load of 0.10, 0.954 at
+0.138, where theory sees the breakdown, and 0.377 at 0.20. The pseudo-inverse rule recalls all of
+300 patterns from probes with a tenth of the signs flipped.
 
     python -m jaxdl.launch patterns_hopfield --steps 200
 """

@@ -2,7 +2,8 @@
 
 Data: 100,000 random patterns of 64 numbers, 1,000 of them stored at each step; the test recalls 500
 of them, also those not yet stored, from probes with half as much noise as there is pattern.
-Cost: S on two CPU cores, compiling aside. Scores: SCORES
+Cost: 20 s on two CPU cores, compiling aside. Scores: test/recovered 1.0; with the inverse
+temperature of a transformer's heads, 1 / sqrt(64), 0: it recalls mixtures of many patterns.
 
     python -m jaxdl.launch patterns_modern_hopfield --beta 0.125
 """
@@ -20,7 +21,7 @@ def experiment(
     batch_size: int = 1000,
     steps: int = 100,
 ) -> Run:
-    """Every pattern is stored once; 0.125 is the inverse temperature of a transformer's heads."""
+    """Every pattern is stored once, as it is."""
     count = batch_size * steps
     stored, asked = patterns.spherical(count, width, min(probes, count), noise)
     return Run(

@@ -3,7 +3,8 @@
 Data: made ratings, one to five stars, of 100 items by 2,000 users, each of whom has rated about 30;
 a fifth of those is kept for the test. Model and method: R. Salakhutdinov, A. Mnih and G. Hinton,
 "Restricted Boltzmann machines for collaborative filtering" (2007).
-Cost: S on two CPU cores, compiling aside. Scores: SCORES
+Cost: 5 s on two CPU cores, compiling aside. Scores: test/squared_error 0.412 (5 seeds, sd
+0.001), in squared stars; each item's mean has 1.113, who knows the truth but not the noise 0.305.
 
     python -m jaxdl.launch ratings_rbm --hidden 100
 """
@@ -41,7 +42,7 @@ def experiment(
     def guessed(params: Any, batch: learner.Batch, key: Any) -> learner.Metrics:
         """squared_error: of the mean number of stars that the model expects."""
         shown = contrastive_divergence.flat(batch["input"])
-        shares = model.apply({"params": params}, shown, method="reconstruction")
+        shares = rbm.call(model, params, "reconstruction", shown)
         expected = shares.reshape(-1, items, stars) @ jnp.arange(1.0, stars + 1)
         error = jnp.square(expected - batch["target"])
         return {"squared_error": metrics.Mean.of(error, batch["mask"])}
@@ -51,5 +52,5 @@ def experiment(
         train=batches.shuffled(data.shown, batch_size),
         tests={"test": batches.once(data.asked, 500)},
         steps=steps,
-        expect=AtMost("test/squared_error", 0.6),
+        expect=AtMost("test/squared_error", 0.45),
     )

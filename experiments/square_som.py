@@ -1,8 +1,8 @@
 """A self-organising map spreads over a square as evenly as the data do.
 
 Data: points drawn evenly from the unit square, 2,000 to learn from and 4,000 for the test.
-Cost: 2 s on two CPU cores, compiling aside. Scores: test/quantisation_error 0.0475 (5 seeds, sd
-0.0000), of 0.0478 for the 64 cells of a chess board; test/topographic_error 0.
+Cost: 2 s on two CPU cores, compiling aside. Scores: test/quantisation_error 0.0479 (5 seeds, sd
+0.0000), where the 64 cells of a chess board have 0.0478; test/topographic_error 0.
 
     python -m jaxdl.launch square_som --cells hexagonal
 """

@@ -23,7 +23,7 @@ def binary(count: int, units: int, flipped: float = 0.0, seed: int = 0) -> Memor
     if not 0 <= flipped <= 1:
         raise errors.InputError(f"flipped must be in [0, 1], got {flipped}.")
     random = np.random.default_rng(seed)
-    patterns = random.choice(np.float32([-1, 1]), (count, units))
+    patterns = random.choice(np.array([-1, 1], np.float32), (count, units))
     wrong = random.random((count, units)).argsort(1) < round(flipped * units)
     probes = np.where(wrong, -patterns, patterns)
     return Memories({"input": patterns}, {"input": probes, "target": patterns})

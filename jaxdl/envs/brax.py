@@ -1,8 +1,11 @@
 """Bodies with joints and motors, from the physics library brax (Freeman et al. 2021).
 
 The user installs it (pip install brax): MuJoCo's tasks, in brax's own physics or in MuJoCo's (mjx).
+Its authors extend it no longer, and it says so in a warning; version 0.14.2 runs with JAX 0.10.2.
 """
 
+import warnings
+from concurrent import futures
 from typing import Any
 
 import jax
@@ -19,9 +22,17 @@ def make(name: str, backend: str = "spring", limit: int = 1000) -> environment.E
     backend: its physics: "spring" and "positional" are fast, "generalized" and "mjx" exact.
     Actions are in [-1, 1]. errors.MissingError: brax is not installed.
     """
-    # brax reads its bodies into arrays; a sweep may ask for them while it traces.
-    with jax.ensure_compile_time_eval():
-        made = _library().get_environment(name, backend=backend)
+    library = _library()
+
+    def read() -> Any:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return library.get_environment(name, backend=backend)
+
+    # brax reads its bodies into arrays. A sweep may ask for them while it traces, and on a mesh;
+    # in a thread of their own there is neither.
+    with futures.ThreadPoolExecutor(1) as thread:
+        made = thread.submit(read).result()
     first = jax.eval_shape(made.reset, jax.random.key(0))
 
     def step(

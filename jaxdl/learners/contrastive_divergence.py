@@ -90,7 +90,7 @@ def machine(
         return measured | (scores(params, batch, key) if scores else {})
 
     def predict(variables: gradient.Variables, batch: learner.Batch) -> Float[Array, "b hidden"]:
-        return model.apply({"params": variables["params"]}, flat(batch["input"]))
+        return rbm.call(model, variables["params"], "__call__", flat(batch["input"]))
 
     return gradient.minimise(
         begin, objective, optimizer, evaluate=evaluate, predict=predict, **options
@@ -105,7 +105,7 @@ def flat(inputs: Any) -> Float[Array, "b visible"]:
 
 def energy(model: rbm.RBM, params: Any, v: Float[Array, "b visible"]) -> Float[Array, "b"]:
     """The free energy of each example."""
-    return model.apply({"params": params}, v, method="free_energy")
+    return rbm.call(model, params, "free_energy", v)
 
 
 def walked(
@@ -119,7 +119,7 @@ def walked(
     """The ends of chains of Gibbs sampling, of observed elements alone where some are missing."""
 
     def sweep(i: Any, v: Any) -> Any:
-        v = model.apply({"params": params}, v, jax.random.fold_in(key, i), method="gibbs")
+        v = rbm.call(model, params, "gibbs", v, jax.random.fold_in(key, i))
         return v if observed is None else v * observed
 
     return jax.lax.fori_loop(0, sweeps, sweep, start)
@@ -146,9 +146,9 @@ def fantasies(
 ) -> summary.Image:
     """What the model believes in: means of 25 chains' visible units, so many sweeps from noise."""
     silent = jnp.zeros((25, model.hidden))
-    start = model.apply({"params": params}, silent, key, method="visible_sample")
+    start = rbm.call(model, params, "visible_sample", silent, key)
     end = walked(model, params, start, jax.random.fold_in(key, 1), sweeps)
-    means = model.apply({"params": params}, end, method="reconstruction")
+    means = rbm.call(model, params, "reconstruction", end)
     return summary.Image(means.reshape(-1, height, width, 1))
 
 
@@ -158,5 +158,5 @@ def _observed(batch: learner.Batch) -> Any:
 
 def _reconstruction_error(model: rbm.RBM, params: Any, batch: learner.Batch) -> metrics.Mean:
     v = flat(batch["input"])
-    square = jnp.square(v - model.apply({"params": params}, v, method="reconstruction"))
+    square = jnp.square(v - rbm.call(model, params, "reconstruction", v))
     return metrics.Mean.of(square, _observed(batch))

@@ -20,11 +20,11 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Int
 
 from jaxdl import learner, metrics
 from jaxdl.learners import contrastive_divergence, gradient
-from jaxdl.models import dbn
+from jaxdl.models import dbn, rbm
 from jaxdl.nn import limits
 
 
@@ -61,7 +61,7 @@ def stacked(
         x, states = contrastive_divergence.flat(batch["input"]), []
         for i, layer in enumerate(layers):
             states.append(layer.init(jax.random.fold_in(key, i), {"input": x}))
-            x = layer.predict(states[-1], {"input": x})  # pyright: ignore[reportOptionalCall]
+            x = rbm.call(machines[i], states[-1].params, "__call__", x)
         return State(tuple(states), classifier.init(key, batch), jnp.int32(0))
 
     def step(state: State, batch: learner.Batch, key: learner.Key) -> tuple[State, learner.Metrics]:
@@ -96,15 +96,15 @@ def stacked(
     def examined(state: State, batch: learner.Batch) -> learner.Metrics:
         x, measured = contrastive_divergence.flat(batch["input"]), {}
         for i, (machine, layer) in enumerate(zip(machines, state.layers, strict=True)):
-            again = machine.apply({"params": layer.params}, x, method="reconstruction")
+            again = rbm.call(machine, layer.params, "reconstruction", x)
             measured[f"layer_{i}/reconstruction_error"] = metrics.Mean.of(jnp.square(again - x))
-            x = machine.apply({"params": layer.params}, x)
+            x = rbm.call(machine, layer.params, "__call__", x)
         return measured | loss(predict(state, batch), batch)
 
     def evaluate(state: State, batch: learner.Batch, key: learner.Key) -> learner.Metrics:
         return examined(state, batch)
 
-    def predict(state: State, batch: learner.Batch) -> Float[Array, "b k"]:
+    def predict(state: State, batch: learner.Batch) -> Any:
         return model.apply({"params": state.classifier.params}, batch["input"])
 
     return learner.Learner(init, step, evaluate, predict)
@@ -130,8 +130,8 @@ def _turns(model: dbn.DBN, i: int) -> bool:
 def _samples(model: dbn.DBN, state: State, x: Any, count: int, key: Any) -> Any:
     """Hidden units of the layer below layer `count`, drawn from the bottom up."""
     for i, machine in enumerate(model.machines()[:count]):
-        params = {"params": state.layers[i].params}
-        x = machine.apply(params, x, jax.random.fold_in(key, i), method="hidden_sample")
+        params, own = state.layers[i].params, jax.random.fold_in(key, i)
+        x = rbm.call(machine, params, "hidden_sample", x, own)
     return x
 
 

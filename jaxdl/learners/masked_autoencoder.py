@@ -64,7 +64,8 @@ def masked(
         x = batch["input"]
         count = masked_autoencoder.patches(x, model.patch).shape[1]
         every = jnp.broadcast_to(jnp.arange(count)[None], (len(x), count))
-        return model.apply(variables, x, every, train=False)[1].mean(1)
+        outputs: Any = model.apply(variables, x, every, train=False)
+        return outputs[1].mean(1)
 
     return gradient.minimise(
         begin, objective, optimizer, evaluate=evaluate, predict=predict, **options
@@ -92,9 +93,10 @@ def drawings(
     """A summary: rows of an image with hidden patches black, the image as drawn, and the image."""
 
     def shown(state: gradient.State, key: Any) -> summary.Image:
-        kept, unseen = hidden(key, images, model.patch, ratio)
-        drawn, _ = model.apply(gradient.variables(state), images, kept, train=False)
-        true = masked_autoencoder.patches(images, model.patch)
+        x = jnp.asarray(images)
+        kept, unseen = hidden(key, x, model.patch, ratio)
+        drawn, _ = model.apply(gradient.variables(state), x, kept, train=False)
+        true = masked_autoencoder.patches(x, model.patch)
         unseen = unseen[..., None]
         rows = [true * (1 - unseen), jnp.where(unseen > 0, drawn, true), true]
         rows = [masked_autoencoder.whole(row, model.patch, images.shape[1:]) for row in rows]

@@ -32,29 +32,12 @@ import optax
 
 from jaxdl import errors, learner, metrics
 from jaxdl.envs import environment as environments
-from jaxdl.learners import advantages, gradient, moments
+from jaxdl.learners import advantages, gradient, moments, rollouts
 from jaxdl.nn import layout
 
 Scalar = float | int | jax.Array
 # Environments lie over the devices that share a batch; for `Run.rules`.
 RULES = tuple((r"^(episodes|earned)/", ("data", *(None,) * more)) for more in range(4))
-
-
-class Experience(NamedTuple):
-    """What a step acts for, and what is made of it.
-
-    environments: how many, side by side. length: steps in each.
-    discount, trace: γ and λ, see jaxdl/learners/advantages.py.
-    normalize_observations: standardise them by all that were seen before this step.
-    normalize_rewards: divide them by the standard deviation of the discounted returns so far.
-    """
-
-    environments: int = 8
-    length: int = 128
-    discount: Scalar = 0.99
-    trace: Scalar = 0.95
-    normalize_observations: bool = False
-    normalize_rewards: bool = False
 
 
 class State(NamedTuple):
@@ -81,15 +64,6 @@ class Passes(NamedTuple):
     standardise: bool = False
 
 
-class Rollout(NamedTuple):
-    """What was observed, chosen and had for it, all (time, environments, ...)."""
-
-    observation: Any
-    action: Any
-    policy: Any  # the distribution that the action was drawn from
-    outcome: environments.Outcome
-
-
 def reinforce(
     environment: environments.Environment,
     model: Any,
@@ -106,7 +80,7 @@ def reinforce(
 
     value, entropy: weights in the loss. clip: the largest norm of a gradient.
     """
-    experience = Experience(episodes, environment.limit, discount, 1.0)
+    experience = rollouts.Experience(episodes, environment.limit, discount, 1.0)
     objective = functools.partial(policy_gradient, model, value, entropy)
     return _learner(environment, model, optimizer, objective, experience, Passes(), clip, True)
 
@@ -124,9 +98,9 @@ def a2c(
     """A step of the policy's gradient after a few steps in each environment.
 
     value, entropy: weights in the loss. clip: the largest norm of a gradient.
-    experience: the fields of `Experience`; by default a length of 5 and a trace of 1.
+    experience: the fields of `rollouts.Experience`; by default a length of 5 and a trace of 1.
     """
-    collected = Experience(**{"environments": 16, "length": 5, "trace": 1.0} | experience)
+    collected = rollouts.Experience(**{"environments": 16, "length": 5, "trace": 1.0} | experience)
     objective = functools.partial(policy_gradient, model, value, entropy)
     return _learner(environment, model, optimizer, objective, collected, Passes(), clip)
 
@@ -150,11 +124,11 @@ def ppo(
     clip_ratio: how far from 1 the ratio of new to old probability may be driven, the paper's ε.
     clip_value: likewise, how far a value may move; None lets it.
     value, entropy: weights in the loss. clip: the largest norm of a gradient.
-    experience: the fields of `Experience`.
+    experience: the fields of `rollouts.Experience`.
     """
     objective = functools.partial(proximal, model, clip_ratio, clip_value, value, entropy)
     passes = Passes(epochs, minibatches, True)
-    collected = Experience(**experience)
+    collected = rollouts.Experience(**experience)
     return _learner(environment, model, optimizer, objective, collected, passes, clip)
 
 
@@ -214,7 +188,7 @@ def _learner(
     model: Any,
     optimizer: optax.GradientTransformation,
     objective: gradient.Objective,
-    experience: Experience,
+    experience: rollouts.Experience,
     passes: Passes,
     clip: Scalar | None,
     whole: bool = False,
@@ -238,22 +212,22 @@ def _learner(
         running = (moments.none(()), jnp.zeros(count)) if experience.normalize_rewards else None
         return State(
             inner.init(network_key, None),
-            None if whole else _begun(environment, count, key),
+            None if whole else rollouts.begun(environment, count, key),
             moments.none(shape) if experience.normalize_observations else None,
             running,
         )
 
     def step(state: State, batch: learner.Batch, key: learner.Key) -> tuple[State, learner.Metrics]:
         begin_key, play_key, learn_key = jax.random.split(key, 3)
-        episodes = state.episodes or _begun(environment, count, begin_key)
+        episodes = state.episodes or rollouts.begun(environment, count, begin_key)
         act = acting(state)
-        episodes, rollout = _played(environment, act, episodes, experience.length, play_key)
-        earned, reward = _rewards(state.earned, rollout.outcome, experience.discount)
+        episodes, rollout = rollouts.played(environment, act, episodes, experience.length, play_key)
+        earned, reward = rollouts.rewards(state.earned, rollout.outcome, experience.discount)
         examples, told = _judged(act, rollout, reward, experience, whole)
         seen = state.seen
         if seen is not None:
             examples["observation"] = moments.standardised(seen, examples["observation"])
-            seen = moments.joined(seen, _flat(rollout.observation))
+            seen = moments.joined(seen, rollouts.flat(rollout.observation))
         network, learnt = _learnt(inner, state.network, examples, passes, learn_key)
         return State(network, None if whole else episodes, seen, earned), learnt | told
 
@@ -264,64 +238,22 @@ def _learner(
 
     def predict(state: State, batch: learner.Batch) -> Any:
         policy, _ = acting(state)(batch["observation"])
-        return _allowed(environment, policy.mode())
+        return rollouts.allowed(environment, policy.mode())
 
     return learner.Learner(init, step, evaluate, predict)
 
 
-def _begun(environment: environments.Environment, count: int, key: Any) -> environments.Episode:
-    begin = functools.partial(environments.begin, environment)
-    return jax.vmap(begin)(jax.random.split(key, count))
-
-
-def _played(
-    environment: environments.Environment,
-    act: Callable[[Any], Any],
-    episodes: environments.Episode,
-    length: int,
-    key: Any,
-) -> tuple[environments.Episode, Rollout]:
-    """The episodes after some steps in each, and what happened in them."""
-    episodes = layout.spread(episodes)
-    advance = jax.vmap(functools.partial(environments.advance, environment))
-
-    def one(episodes: environments.Episode, keys: Any) -> tuple[environments.Episode, Rollout]:
-        observation = jax.vmap(environment.observe)(episodes.state)
-        policy, _ = act(observation)
-        action = policy.sample(keys[0])
-        episodes, outcome = advance(episodes, _allowed(environment, action), keys[1:])
-        return episodes, Rollout(observation, action, policy, outcome)
-
-    # All keys at once: drawn in the loop they take a fifth of its time.
-    return jax.lax.scan(one, episodes, jax.random.split(key, (length, len(episodes.length) + 1)))
-
-
-def _rewards(
-    earned: tuple[moments.Moments, jax.Array] | None,
-    outcome: environments.Outcome,
-    discount: Scalar,
-) -> tuple[Any, jax.Array]:
-    """The rewards, in standard deviations of the discounted returns where those are kept."""
-    if earned is None:
-        return None, outcome.reward
-    known, running = earned
-    goes_on = ~outcome.ended
-    totals = advantages.accumulated(outcome.reward, goes_on, discount, start=running)
-    known = moments.joined(known, totals.reshape(-1))
-    return (known, jnp.where(goes_on[-1], totals[-1], 0)), moments.scaled(known, outcome.reward)
-
-
 def _judged(
     act: Callable[[Any], Any],
-    rollout: Rollout,
+    rollout: rollouts.Rollout,
     reward: jax.Array,
-    experience: Experience,
+    experience: rollouts.Experience,
     whole: bool,
 ) -> tuple[dict[str, Any], learner.Metrics]:
     """The examples to learn from, in one row, and what is told of them."""
     outcome, ended = rollout.outcome, rollout.outcome.ended
     value, after = (
-        act(_flat(seen))[1].reshape(reward.shape)
+        act(rollouts.flat(seen))[1].reshape(reward.shape)
         for seen in (rollout.observation, outcome.observation)
     )
     advantage = advantages.generalised(
@@ -350,7 +282,7 @@ def _judged(
         "return": metrics.Mean.of(outcome.total, ended & mask),
         "length": metrics.Mean.of(outcome.length, ended & mask),
     }
-    return jax.tree.map(_flat, examples), told
+    return jax.tree.map(rollouts.flat, examples), told
 
 
 def _learnt(
@@ -400,24 +332,8 @@ def _standardised(seen: moments.Moments | None, observation: jax.Array) -> jax.A
     return observation if seen is None else moments.standardised(seen, observation)
 
 
-def _allowed(environment: environments.Environment, action: Any) -> Any:
-    """What the environment is given: an action inside its box. The policy's own may lie outside."""
-    box = environment.action
-    return box.clip(action) if isinstance(box, environments.Box) else action
-
-
-def _flat(x: jax.Array) -> jax.Array:
-    """(time, environments, ...) as one row of examples."""
-    return x.reshape(-1, *x.shape[2:])
-
-
-def _check(experience: Experience, passes: Passes) -> None:
-    for name in ("environments", "length"):
-        if getattr(experience, name) < 1:
-            raise errors.InputError(f"{name} must be at least 1, got {getattr(experience, name)}.")
-    for name, number in (("discount", experience.discount), ("trace", experience.trace)):
-        if isinstance(number, float | int) and not 0 <= number <= 1:
-            raise errors.InputError(f"{name} must lie in [0, 1], got {number}.")
+def _check(experience: rollouts.Experience, passes: Passes) -> None:
+    rollouts.check(experience)
     if passes.epochs < 1 or passes.minibatches < 1:
         raise errors.InputError(f"epochs and minibatches must be at least 1, got {passes[:2]}.")
     size = experience.environments * experience.length

@@ -14,6 +14,7 @@ The learner makes its own experience, evaluated on {"episode": numbers}. Logged 
 """
 
 import functools
+import typing
 from typing import Any, NamedTuple
 
 import jax
@@ -94,7 +95,7 @@ def soft_actor_critic(
     """
     _check(environment, settings)
     models = Models(actor, critics)
-    aim = -float(environment.action.shape[0]) if settings.aim is None else settings.aim
+    aim = -float(_box(environment).shape[0]) if settings.aim is None else settings.aim
     inner = gradient.minimise(
         functools.partial(_begin, environment, models),
         functools.partial(objective, models, aim),
@@ -127,7 +128,7 @@ def soft_actor_critic(
 
     def predict(state: State, batch: learner.Batch) -> Any:
         params = gradient.variables(state.network)["params"]
-        return environment.action.rescale(models.policy(params, batch["observation"]).mode())
+        return _box(environment).rescale(models.policy(params, batch["observation"]).mode())
 
     return learner.Learner(init, step, evaluate, predict)
 
@@ -172,7 +173,7 @@ def _begin(
     environment: environments.Environment, models: Models, key: Any, batch: None
 ) -> gradient.Variables:
     seen = jnp.zeros((1, *environment.observation.shape))
-    done = jnp.zeros((1, *environment.action.shape))
+    done = jnp.zeros((1, *_box(environment).shape))
     actor_key, critics_key = jax.random.split(key)
     params = {
         "actor": gradient.initial(models.actor, actor_key, seen)["params"],
@@ -202,11 +203,11 @@ def _acted(
         action_key, advance_key = jax.random.split(key)
         observation = jax.vmap(environment.observe)(episodes.state)
         if blindly:
-            shape = (settings.environments, *environment.action.shape)
+            shape = (settings.environments, *_box(environment).shape)
             action = jax.random.uniform(action_key, shape, minval=-1.0)
         else:
             action = models.policy(params, observation).sample(action_key)
-        done = environment.action.rescale(action)
+        done = _box(environment).rescale(action)
         episodes, outcome = replay.advanced(environment, episodes, done, advance_key)
         memory = replay.write(memory, replay.Transition(observation, action, outcome))
         told = {
@@ -238,6 +239,11 @@ def _updated(
     network, told = inner.step(state.network, batch, key)
     slow = optax.incremental_update(network.params["critics"], state.slow, settings.rate)
     return state._replace(network=network, slow=slow), told
+
+
+def _box(environment: environments.Environment) -> environments.Box:
+    """The actions, which `_check` has found to be a box."""
+    return typing.cast(environments.Box, environment.action)
 
 
 def _check(environment: environments.Environment, settings: Settings) -> None:

@@ -55,7 +55,7 @@ def similarities(
 
     def shown(state: gradient.State, key: Any) -> summary.Image:
         assert taught.predict is not None
-        features = taught.predict(state, {"input": inputs})
+        features = taught.predict(state, {"input": jnp.asarray(inputs)})
         units = unit(features - features.mean(0)[None])
         return summary.Image(jnp.clip((1 + units @ units.T) / 2, 0, 1))
 

@@ -56,7 +56,7 @@ class MaskedAutoencoder(nn.Module):
         return nn.Dense(pieces.shape[-1], name="output")(whole), features
 
     def _positions(self, name: str, count: int, width: int) -> Float[Array, "n d"]:
-        return self.param(name, nn.initializers.normal(0.02), (count, width))
+        return self.param(name, nn.initializers.normal(1.0), (count, width))
 
     def _blocks(
         self, name: str, depth: int, x: Float[Array, "b n d"], train: bool

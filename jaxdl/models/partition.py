@@ -32,7 +32,7 @@ def exact(model: rbm.RBM, params: Any) -> Float[Array, ""]:
         )
     numbers = jnp.arange(2**model.hidden, dtype=jnp.uint32)
     states = (numbers[:, None] >> jnp.arange(model.hidden, dtype=jnp.uint32)[None]) & 1
-    free = model.apply({"params": params}, states.astype(jnp.float32), method="hidden_free_energy")
+    free = rbm.call(model, params, "hidden_free_energy", states.astype(jnp.float32))
     return jax.nn.logsumexp(-free)
 
 
@@ -53,24 +53,23 @@ def annealed(
     """
     limits.at_least(1, "Annealed importance sampling's temperatures", temperatures)
     limits.at_least(2, "Annealed importance sampling's chains", chains)
-
     first = jax.tree.map(jnp.zeros_like, params)
     if visible_bias is not None:
         first = first | {"visible_bias": visible_bias}
 
     def machine(k: Any) -> Any:
         way = k / temperatures
-        return {"params": jax.tree.map(lambda x, y: (1 - way) * x + way * y, first, params)}
+        return jax.tree.map(lambda x, y: (1 - way) * x + way * y, first, params)
 
     def anneal(carry: Any, k: Any) -> tuple[Any, None]:
         v, weight = carry
-        before, after = (model.apply(machine(at), v, method="free_energy") for at in (k - 1, k))
+        before, after = (rbm.call(model, machine(at), "free_energy", v) for at in (k - 1, k))
         step_key = jax.random.fold_in(key, k)
-        v = model.apply(machine(k), v, step_key, method="gibbs")
+        v = rbm.call(model, machine(k), "gibbs", v, step_key)
         return (v, weight + before - after), None
 
     silent = jnp.zeros((chains, model.hidden))
-    start = model.apply(machine(0), silent, jax.random.fold_in(key, 0), method="visible_sample")
+    start = rbm.call(model, first, "visible_sample", silent, jax.random.fold_in(key, 0))
     ladder = jnp.arange(1, temperatures + 1)
     (_, weights), _ = jax.lax.scan(anneal, (start, jnp.zeros(chains)), ladder)
     return _estimate(_silent(model, first), weights)
@@ -79,7 +78,7 @@ def annealed(
 def _silent(model: rbm.RBM, params: Any) -> Float[Array, ""]:
     """log Z of a machine without weights and hidden biases."""
     silent = jnp.zeros((1, model.hidden))
-    free = model.apply({"params": params}, silent, method="hidden_free_energy")
+    free = rbm.call(model, params, "hidden_free_energy", silent)
     return model.hidden * jnp.log(2) - free[0]
 
 

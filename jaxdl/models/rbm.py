@@ -122,5 +122,10 @@ class RBM(nn.Module):
         return field.reshape(len(field), -1, self.choices)
 
 
+def call(model: RBM, params: Any, method: str, *inputs: Any) -> Any:
+    """What a method of the machine with these parameters returns."""
+    return model.apply({"params": params}, *inputs, method=method)
+
+
 def _toss(key: Any, probability: Any) -> Any:
     return jax.random.bernoulli(key, probability).astype(probability.dtype)

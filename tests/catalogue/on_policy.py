@@ -43,6 +43,9 @@ LEARNERS = {
     ),
 }
 
+ROLLOUT = {"environments": 4, "length": 32, "epochs": 1, "minibatches": 2}
 SMALL = {
-    "cartpole_ppo": {"width": 4, "environments": 4, "length": 32, "epochs": 1},
+    "cartpole_ppo": {"width": 4, **ROLLOUT},
+    "double_pendulum_ppo": {"width": 4, "limit": 10, **ROLLOUT},
+    "pendulum_ppo": {"width": 4, **ROLLOUT},
 }

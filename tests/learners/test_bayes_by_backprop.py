@@ -105,7 +105,6 @@ def test_the_loss_is_the_likelihood_and_a_share_of_the_divergence():
         ({"examples": 0}, "The number of training examples must be at least 1, got 0."),
         ({"draws": 0}, "The draws of a posterior must each be at least 1, got (0, 32)."),
     ],
-    ids=str,
 )
 def test_bad_options_are_refused(options, message):
     with pytest.raises(errors.InputError) as caught:

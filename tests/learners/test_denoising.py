@@ -161,7 +161,6 @@ def test_guidance_goes_from_the_words_without_a_label_past_those_with_it():
             "eta must be in [0, 1], got 1.5.",
         ),
     ],
-    ids=str,
 )
 def test_what_cannot_be_meant_is_refused(make, message):
     with pytest.raises(errors.InputError) as caught:

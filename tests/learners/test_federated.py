@@ -179,7 +179,6 @@ def test_private_rounds_clip_every_client_and_add_noise():
         ({"participation": 1.1}, "participation must lie in (0, 1], got 1.1."),
         ({"privacy": private.Privacy(0.0, 1.0)}, "The clipping norm must be positive, got 0.0."),
     ],
-    ids=str,
 )
 def test_bad_options_are_refused(options, message):
     with pytest.raises(errors.InputError) as caught:

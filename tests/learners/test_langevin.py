@@ -131,7 +131,6 @@ def test_the_rate_may_be_a_schedule():
             "The draws to keep, and the steps between them, must each be at least 1, got (1, 0).",
         ),
     ],
-    ids=str,
 )
 def test_bad_options_are_refused(options, message):
     with pytest.raises(errors.InputError) as caught:

@@ -13,9 +13,10 @@ import pytest
 
 from jaxdl import errors, metrics
 from jaxdl.envs import bandit, cartpole, environment, pendulum
-from jaxdl.learners import advantages, gradient, moments, on_policy
+from jaxdl.learners import advantages, gradient, moments, on_policy, rollouts
 from jaxdl.models import actor_critic
 from jaxdl.nn import distributions
+from jaxdl.train import mesh
 
 FIXTURE = np.load(pathlib.Path(__file__).parents[1] / "fixtures" / "on_policy.npz")
 KEY = jax.random.key(0)
@@ -234,7 +235,7 @@ def test_rewards_are_in_deviations_of_the_discounted_returns():
             running[ended[rollout, t]] = 0
         over, none = jnp.asarray(ended[rollout]), jnp.zeros((6, 3))
         outcome = environment.Outcome(none, jnp.asarray(reward[rollout]), over, over, none, none)
-        state, found = on_policy._rewards(state, outcome, 0.9)
+        state, found = rollouts.rewards(state, outcome, 0.9)
         wanted = reward[rollout] / np.array(every).std()
         np.testing.assert_allclose(found, wanted, rtol=1e-5)
         np.testing.assert_allclose(state[1], running, rtol=1e-5, atol=1e-6)
@@ -257,6 +258,22 @@ def test_observations_are_standardised_by_what_was_seen_before():
     )
     wanted = policy.mode()
     np.testing.assert_array_equal(learner.predict(state, {"observation": observation}), wanted)
+
+
+def test_environments_lie_over_the_devices_that_share_a_batch():
+    learner = on_policy.ppo(
+        pendulum.make(),
+        actor_critic.ActorCritic(1, continuous=True),
+        optax.adam(1e-3),
+        normalize_observations=True,
+        normalize_rewards=True,
+    )
+    devices = jax.sharding.AbstractMesh((4,), ("data",))
+    placed = mesh.shardings(jax.eval_shape(learner.init, KEY, None), devices, on_policy.RULES)
+    cut = {x.spec for x in jax.tree.leaves((placed.episodes, placed.earned[1]))}
+    assert cut == {jax.P("data")}
+    whole = jax.tree.leaves((placed.network, placed.seen, placed.earned[0]))
+    assert {x.spec for x in whole} == {jax.P()}
 
 
 def test_every_epoch_has_each_example_once_in_an_order_of_its_own():

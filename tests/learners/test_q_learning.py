@@ -38,7 +38,6 @@ def value_iteration():
 @pytest.mark.parametrize(
     "changes",
     [{"double": False}, {"double": True, "priority": 0.6}, {"double": True, "target_every": 3}],
-    ids=str,
 )
 def test_a_table_comes_to_value_iteration(changes):
     """Everything is tried at random, nothing slips: the fixed point is that of Bellman's equation.
@@ -135,7 +134,6 @@ def test_a_step_keeps_the_memory_where_it_is():
         ({}, {"ahead": 0}, "Learning's ahead must be at least 1, got 0."),
         ({}, {"discount": 1.1}, "discount must lie in [0, 1], got 1.1."),
     ],
-    ids=str,
 )
 def test_bad_settings_are_refused(acting, learning, message):
     settings = q_learning.Acting(**acting), q_learning.Learning(**learning)

@@ -140,7 +140,6 @@ def test_illegal_moves_have_no_chance():
         ({"memory": 8}, "Self-play's memory must be at least 9, got 8."),
         ({"updates": 0}, "Self-play's updates must be at least 1, got 0."),
     ],
-    ids=str,
 )
 def test_bad_settings_are_refused(changes, message):
     with pytest.raises(errors.InputError) as caught:

@@ -137,7 +137,6 @@ def test_a_step_acts_in_the_box_then_learns_and_the_slow_critics_follow():
         ({"rate": -1.0}, r"Settings' rate must lie in \[0, 1\], got -1.0."),
         ({"environment": cartpole.make()}, "actions must be a Box of one axis, got Discrete"),
     ],
-    ids=str,
 )
 def test_bad_settings_are_refused(changes, message):
     with pytest.raises(errors.InputError, match=message):

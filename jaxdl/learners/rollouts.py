@@ -1,0 +1,104 @@
+"""Acting: what a policy does in many environments side by side, and what it has for it."""
+
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from jaxdl import errors
+from jaxdl.envs import environment as environments
+from jaxdl.learners import advantages, moments
+from jaxdl.nn import layout
+
+Scalar = float | int | jax.Array
+
+
+class Experience(NamedTuple):
+    """What a step acts for, and what is made of it.
+
+    environments: how many, side by side. length: steps in each.
+    discount, trace: γ and λ, see jaxdl/learners/advantages.py.
+    normalize_observations: standardise them by all that were seen before this step.
+    normalize_rewards: divide them by the standard deviation of the discounted returns so far.
+    """
+
+    environments: int = 8
+    length: int = 128
+    discount: Scalar = 0.99
+    trace: Scalar = 0.95
+    normalize_observations: bool = False
+    normalize_rewards: bool = False
+
+
+class Rollout(NamedTuple):
+    """What was observed, chosen and had for it, all (time, environments, ...)."""
+
+    observation: Any
+    action: Any
+    policy: Any  # the distribution that the action was drawn from
+    outcome: environments.Outcome
+
+
+def begun(environment: environments.Environment, count: int, key: Any) -> environments.Episode:
+    """So many new episodes."""
+    begin = functools.partial(environments.begin, environment)
+    return jax.vmap(begin)(jax.random.split(key, count))
+
+
+def played(
+    environment: environments.Environment,
+    act: Callable[[Any], Any],
+    episodes: environments.Episode,
+    length: int,
+    key: Any,
+) -> tuple[environments.Episode, Rollout]:
+    """The episodes after some steps in each, and what happened in them."""
+    episodes = layout.spread(episodes)
+    advance = jax.vmap(functools.partial(environments.advance, environment))
+
+    def one(episodes: environments.Episode, keys: Any) -> tuple[environments.Episode, Rollout]:
+        observation = jax.vmap(environment.observe)(episodes.state)
+        policy, _ = act(observation)
+        action = policy.sample(keys[0])
+        episodes, outcome = advance(episodes, allowed(environment, action), keys[1:])
+        return episodes, Rollout(observation, action, policy, outcome)
+
+    return jax.lax.scan(one, episodes, jax.random.split(key, (length, len(episodes.length) + 1)))
+
+
+def rewards(
+    earned: tuple[moments.Moments, jax.Array] | None,
+    outcome: environments.Outcome,
+    discount: Scalar,
+) -> tuple[Any, jax.Array]:
+    """The rewards, in standard deviations of the discounted returns where those are kept."""
+    if earned is None:
+        return None, outcome.reward
+    known, running = earned
+    goes_on = ~outcome.ended
+    totals = advantages.accumulated(outcome.reward, goes_on, discount, start=running)
+    known = moments.joined(known, totals.reshape(-1))
+    return (known, jnp.where(goes_on[-1], totals[-1], 0)), moments.scaled(known, outcome.reward)
+
+
+def allowed(environment: environments.Environment, action: Any) -> Any:
+    """What the environment is given: an action inside its box. The policy's own may lie outside."""
+    box = environment.action
+    return box.clip(action) if isinstance(box, environments.Box) else action
+
+
+def flat(x: jax.Array) -> jax.Array:
+    """(time, environments, ...) as one row of examples."""
+    return x.reshape(-1, *x.shape[2:])
+
+
+def check(experience: Experience) -> None:
+    """Refuse what cannot be meant; a traced number cannot be looked at."""
+    for name in ("environments", "length"):
+        if getattr(experience, name) < 1:
+            raise errors.InputError(f"{name} must be at least 1, got {getattr(experience, name)}.")
+    for name, number in (("discount", experience.discount), ("trace", experience.trace)):
+        if isinstance(number, float | int) and not 0 <= number <= 1:
+            raise errors.InputError(f"{name} must lie in [0, 1], got {number}.")
