@@ -2,7 +2,9 @@
 
 Data: none but the rules, from pgx. The test: games against a plain tree search (UCT) with four
 times the simulations, half of them from each seat.
-Cost: ten minutes on two CPU cores. Scores: not measured to the end yet.
+Cost: 8 min on two busy CPU cores, for 1,000 steps.
+Scores: this form has not been measured. Before values in the search were taken unstretched, and
+more games began at random positions, 200 steps won 0.59 of the test and 1,000 won 0.73 (one seed).
 
     python -m jaxdl.launch connect4_alphazero --steps 4000
 """
