@@ -1,7 +1,9 @@
 """Proximal policy optimisation balances MuJoCo's inverted double pendulum.
 
 Data: none; it makes its own experience, in brax's physics: pip install brax.
-Cost: TODO
+Cost: 53 s on two CPU cores, compiling aside (a minute). Scores: test/return 9,338 (1 seed) of at most
+10,000 after 614,400 environment steps, 32 episodes of the likeliest actions; an untrained policy
+falls within a few steps.
 
     python -m jaxdl.launch double_pendulum_ppo --backend generalized
 """

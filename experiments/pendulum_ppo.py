@@ -1,7 +1,8 @@
 """Proximal policy optimisation swings a pendulum up and holds it there.
 
 Data: none; it makes its own experience. The environment is Gymnasium's Pendulum-v1 to 1e-6.
-Cost: TODO
+Cost: 15 s on two CPU cores, compiling aside. Scores: test/return -173 (2 seeds) after 299,008
+environment steps, the mean of 100 episodes of the likeliest actions; random ones get -1200.
 
     python -m jaxdl.launch pendulum_ppo --learning-rate 1e-3
 """
