@@ -51,13 +51,17 @@ class Score:
         return self.expect.met(self.mean)
 
 
-def measure(name: str, seeds: int, console: rich.console.Console) -> Score:
-    """Run an experiment once for each seed."""
-    from jaxdl import experiment
+def measure(name: str, seeds: int, console: rich.console.Console) -> Score | None:
+    """Run an experiment once for each seed; None where a library that it needs is not installed."""
+    from jaxdl import errors, experiment
     from jaxdl.launch import launch
 
     file = experiment.find(name)
-    expect = file.function().expect
+    try:
+        expect = file.function().expect
+    except errors.MissingError as error:
+        console.print(f"{name} is left out: {error}")
+        return None
     values, seconds = [], []
     with tempfile.TemporaryDirectory() as folder:
         for seed in range(seeds):
@@ -123,7 +127,8 @@ def main(
         write_readme: put the scores into README.md's table, where other rows stay.
     """
     console = rich.console.Console(highlight=False)
-    scores = [measure(name, seeds, console) for name in names or scored()]
+    measured = [measure(name, seeds, console) for name in names or scored()]
+    scores = [score for score in measured if score is not None]
     shown = rich.table.Table("experiment", "metric", "expected", "mean", "sd", "seconds", "")
     for column in shown.columns:
         column.no_wrap = True

@@ -1,0 +1,41 @@
+"""The adapter to brax: it says what to install; installed, it is an environment like others."""
+
+import builtins
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+from jaxdl import errors
+from jaxdl.envs import brax, environment
+
+KEY = jax.random.key(0)
+
+
+def test_names_what_to_install(monkeypatch):
+    plain = builtins.__import__
+
+    def missing(name, *rest, **options):
+        if name.startswith("brax"):
+            raise ImportError(f"No module named {name!r}")
+        return plain(name, *rest, **options)
+
+    monkeypatch.setattr(builtins, "__import__", missing)
+    with pytest.raises(errors.MissingError, match="pip install brax"):
+        brax.make("ant")
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.skipif("jax.config.jax_numpy_rank_promotion != 'allow'", reason="brax promotes ranks")
+def test_the_double_pendulum_falls():
+    pytest.importorskip("brax")
+    made = brax.make("inverted_double_pendulum", limit=50)
+    assert (made.observation.shape, made.action.shape, made.limit) == ((8,), (1,), 50)
+    step = jax.jit(lambda *arguments: environment.advance(made, *arguments))
+    episode = environment.begin(made, KEY)
+    for i in range(50):
+        episode, outcome = step(episode, jnp.ones(1), jax.random.fold_in(KEY, i))
+        if outcome.ended:
+            break
+    assert outcome.terminated and int(outcome.length) < 50
+    assert 8 < float(outcome.total) / int(outcome.length) < 10
