@@ -3,8 +3,8 @@
 Data: 20,000 vectors of 32 numbers for training, 2,000 for the test, each the sum of 3 of 64 random
 directions with random weights (jaxdl/data/dictionary.py).
 Cost: 30 s on two busy CPU cores.
-Scores: test/cosine 0.992 (3 seeds, sd 0.001), 97 % of the atoms above 0.95; with the penalty below in
-place of a number of units 0.974; 128 random directions 0.49.
+Scores: test/cosine 0.992 (3 seeds, sd 0.001), 97 % of the atoms above 0.95; with the penalty below
+in place of a number of units 0.974; 128 random directions 0.49.
 
     python -m jaxdl.launch dictionary_sparse --active 0 --penalty 0.02
 """
