@@ -15,6 +15,7 @@ Metrics:
 - accuracy, or what else the classifier's loss measures; by chance until fine-tuning begins.
 """
 
+import functools
 from typing import Any, NamedTuple
 
 import jax
@@ -91,7 +92,7 @@ def stacked(
         now, measured = classifier.step(now, batch, key)
         return state._replace(classifier=now), measured["loss"]
 
-    parts = [_bound(learn_layer, i) for i in range(len(layers))] + [fine_tune]
+    parts = [functools.partial(learn_layer, i) for i in range(len(layers))] + [fine_tune]
 
     def examined(state: State, batch: learner.Batch) -> learner.Metrics:
         x, measured = contrastive_divergence.flat(batch["input"]), {}
@@ -133,10 +134,6 @@ def _samples(model: dbn.DBN, state: State, x: Any, count: int, key: Any) -> Any:
         params, own = state.layers[i].params, jax.random.fold_in(key, i)
         x = rbm.call(machine, params, "hidden_sample", x, own)
     return x
-
-
-def _bound(learn_layer: Any, i: int) -> Any:
-    return lambda state, batch, key: learn_layer(i, state, batch, key)
 
 
 def _where(condition: Any, one: Any, other: Any) -> Any:

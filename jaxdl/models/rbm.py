@@ -29,6 +29,7 @@ class RBM(nn.Module):
 
     kind: of the visible units, "bernoulli", "gaussian" or "softmax".
     choices: of a softmax unit; they lie side by side, so that `visible` is a multiple.
+    deviation: of the weights at first, which are normal; 0.01 is Hinton's advice (section 8).
     Parameters: kernel (visible, hidden), visible_bias and hidden_bias.
     """
 
@@ -36,6 +37,7 @@ class RBM(nn.Module):
     hidden: int
     kind: str = "bernoulli"
     choices: int = 1
+    deviation: float = 0.01
 
     def __post_init__(self) -> None:
         limits.at_least(1, "RBM's visible units", self.visible)
@@ -52,7 +54,7 @@ class RBM(nn.Module):
         super().__post_init__()
 
     def setup(self) -> None:
-        small = nn.initializers.normal(0.01)  # Hinton 2010, section 8
+        small = nn.initializers.normal(self.deviation)
         self.kernel = self.param("kernel", small, (self.visible, self.hidden))
         self.visible_bias = self.param("visible_bias", nn.initializers.zeros, (self.visible,))
         self.hidden_bias = self.param("hidden_bias", nn.initializers.zeros, (self.hidden,))
