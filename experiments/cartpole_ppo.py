@@ -1,8 +1,8 @@
 """Proximal policy optimisation keeps CartPole's pole upright.
 
 Data: none; it makes its own experience. The environment is Gymnasium's CartPole-v1 to 1e-6.
-Cost: 30 s on two CPU cores. Scores: test/return 500 of 500, the mean of 100 greedy episodes after
-149,504 steps of the environment (3 seeds, sd 0).
+Cost: 3 s on two CPU cores, compiling aside. Scores: test/return 500, the most there is (5 seeds,
+sd 0), the mean of 100 episodes of the likeliest actions, after 149,504 steps of the environment.
 
     python -m jaxdl.launch cartpole_ppo --learning-rate 1e-3
 """

@@ -1,7 +1,9 @@
 """Proximal policy optimisation balances MuJoCo's inverted double pendulum.
 
 Data: none; it makes its own experience, in brax's physics: pip install brax.
-Cost: minutes on two CPU cores, most of them compiling. Scores: not measured to the end yet.
+Cost: 53 s on two busy CPU cores, and a minute of compiling. Scores: test/return 9,338 (3 seeds, sd
+0.3), 32 episodes of the likeliest actions, after 614,400 steps of the environment; the most is
+10,000, and random actions let it fall after about 30 of 1,000 steps.
 
     python -m jaxdl.launch double_pendulum_ppo --backend generalized
 """

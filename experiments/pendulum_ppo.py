@@ -1,8 +1,8 @@
 """Proximal policy optimisation swings a pendulum up and holds it there.
 
 Data: none; it makes its own experience. The environment is Gymnasium's Pendulum-v1 to 1e-6.
-Cost: 25 s on two busy CPU cores. Scores: test/return -175, the mean of 100 episodes (3 seeds,
-from -163 to -198).
+Cost: 8 s on two busy CPU cores. Scores: test/return -180 (5 seeds, sd 14), the mean of 100
+episodes of the likeliest actions, after 299,008 steps of the environment; untrained about -1,200.
 
     python -m jaxdl.launch pendulum_ppo --learning-rate 1e-3
 """

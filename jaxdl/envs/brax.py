@@ -4,7 +4,9 @@ The user installs it (pip install brax): MuJoCo's tasks, in brax's own physics o
 Its authors extend it no longer, and it says so in a warning; version 0.14.2 runs with JAX 0.10.2.
 """
 
+import contextlib
 import warnings
+from collections.abc import Iterator
 from concurrent import futures
 from typing import Any
 
@@ -22,23 +24,18 @@ def make(name: str, backend: str = "spring", limit: int = 1000) -> environment.E
     backend: its physics: "spring" and "positional" are fast, "generalized" and "mjx" exact.
     Actions are in [-1, 1]. errors.MissingError: brax is not installed.
     """
-    library = _library()
-
-    def read() -> Any:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return library.get_environment(name, backend=backend)
-
+    load = _tolerated()(_library().get_environment)
     # brax reads its bodies into arrays. A sweep may ask for them while it traces, and on a mesh;
     # in a thread of their own there is neither.
     with futures.ThreadPoolExecutor(1) as thread:
-        made = thread.submit(read).result()
-    first = jax.eval_shape(made.reset, jax.random.key(0))
+        made = thread.submit(load, name, backend=backend).result()
+    reset, move = _tolerated()(made.reset), _tolerated()(made.step)
+    first = jax.eval_shape(reset, jax.random.key(0))
 
     def step(
         state: Any, action: Float[Array, "a"], key: Any
     ) -> tuple[Any, Float[Array, ""], Bool[Array, ""]]:
-        state = made.step(state, action)
+        state = move(state, action)
         return state, state.reward, state.done > 0
 
     def observe(state: Any) -> Float[Array, "d"]:
@@ -46,7 +43,15 @@ def make(name: str, backend: str = "spring", limit: int = 1000) -> environment.E
 
     seen = environment.Box(first.obs.shape)
     moved = environment.Box((made.action_size,), -1.0, 1.0)
-    return environment.Environment(made.reset, step, observe, seen, moved, limit)
+    return environment.Environment(reset, step, observe, seen, moved, limit)
+
+
+@contextlib.contextmanager
+def _tolerated() -> Iterator[None]:
+    """What a user can do nothing about: brax warns, and adds arrays of different ranks."""
+    with warnings.catch_warnings(), jax.numpy_rank_promotion("allow"):
+        warnings.simplefilter("ignore")
+        yield
 
 
 def _library() -> Any:
