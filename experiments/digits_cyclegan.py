@@ -33,7 +33,7 @@ def experiment(
     pair = {"first": train[:half], "second": -train[half : 2 * half]}
     translator = pixelwise.Pixelwise(features=(width, width))
     critic = mlp.MLP(features=(critic_width, critic_width), outputs=1)
-    adam = optax.adam(learning_rate, b1=0.5)
+    adam = optax.adam(optax.cosine_decay_schedule(learning_rate, steps), b1=0.5)
     return Run(
         learner=cycle_consistency.translation(
             (translator, translator),
