@@ -37,7 +37,7 @@ def experiment(
     played = losses.wasserstein(penalty) if game == "wasserstein" else getattr(losses, game)()
 
     def adam(updates: int) -> optax.GradientTransformation:
-        rate = optax.cosine_decay_schedule(learning_rate, updates)
+        rate = optax.warmup_cosine_decay_schedule(0.0, learning_rate, updates // 10, updates)
         return optax.adam(rate, b1=0.5, b2=0.9)  # as in the code of WGAN-GP
 
     return Run(

@@ -7,14 +7,13 @@ from collections.abc import Callable
 from typing import Any
 
 import flax.linen as nn
-import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jaxdl.nn import limits
 
 
 class Pixelwise(nn.Module):
-    """From images to images of the same size with `channels` in [-1, 1].
+    """From images to images of the same size with `channels`, the last layer linear.
 
     features: units of each hidden layer, the same network at every pixel.
     """
@@ -33,4 +32,4 @@ class Pixelwise(nn.Module):
     def __call__(self, x: Float[Array, "b h w c"], train: bool = False) -> Float[Array, "b h w d"]:
         for i, width in enumerate(self.features):
             x = self.act(nn.Dense(width, dtype=self.dtype, name=f"hidden_{i}")(x))
-        return jnp.tanh(nn.Dense(self.channels, dtype=self.dtype, name="output")(x))
+        return nn.Dense(self.channels, dtype=self.dtype, name="output")(x)
