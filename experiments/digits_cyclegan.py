@@ -3,7 +3,7 @@
 Data: 1,797 real 8×8 scans that ship with scikit-learn; half of the training digits is inverted, so
 that no digit is there both ways. The test knows the hidden truth: all test digits, and their
 negatives.
-Cost: 17 s on two CPU cores, compiling aside. Scores: test/error 0.039 (one seed), of pixels
+Cost: 7 s on two CPU cores, compiling aside. Scores: test/error 0.006 (3 seeds, sd 0.002), of pixels
 in [-1, 1]; images left as they are would have 1.58.
 
     python -m jaxdl.launch digits_cyclegan --width 64
