@@ -120,10 +120,8 @@ def run(
         functools.partial(_alone, first, family),
         lambda size: _joined(first, family, size + -size % _shards(first)),
     )
-    if compiled is None or plan.streamed(
-        first
-    ):  # what a stream gives, a group's shape does not tell
-        compiled = {}
+    if compiled is None or plan.streamed(first):
+        compiled = {}  # what a stream gives, a group's shape does not tell
     earlier, program = compiled.get(group.shape, (None, None))
     if decision is None:
         if earlier is None or _wasteful(earlier, len(mine)):

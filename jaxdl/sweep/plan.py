@@ -37,19 +37,17 @@ class Group(NamedTuple):
     @property
     def label(self) -> str:
         """What all of them have, as "width=64"; empty where that is nothing."""
-        fixed = {n: v for n, v in self.settings[0].items() if n not in self.varied}
-        return ", ".join(f"{name}={values.written(value)}" for name, value in fixed.items())
+        return ", ".join(f"{name}={values.written(value)}" for name, value in self._fixed)
 
     @property
     def shape(self) -> tuple[Any, ...]:
         """Equal for groups that one program can serve."""
         # In words: 1, 1.0 and True are equal to Python, and yet other programs.
-        fixed = (
-            (name, repr(value))
-            for name, value in self.settings[0].items()
-            if name not in self.varied
-        )
-        return self.varied, tuple(fixed)
+        return self.varied, tuple((name, repr(value)) for name, value in self._fixed)
+
+    @property
+    def _fixed(self) -> list[tuple[str, Any]]:
+        return [(n, v) for n, v in self.settings[0].items() if n not in self.varied]
 
     def made(self, make: Make, numbers: Values) -> runs.Run:
         """The run of these numbers, which may be traced, in place of the first setting's."""

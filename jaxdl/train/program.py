@@ -90,7 +90,7 @@ class Program:
         self._examine = jax.jit(self._examine_one, static_argnums=0, **where)
         zero = jax.ShapeDtypeStruct((), jnp.uint32)
         one, data = self._one(self.who, 0), self._one(first, self.family.axes)
-        self._begin = jax.jit(self._init)  # likewise
+        self._begin = jax.jit(self._init)  # a call in its program: it is traced once, and runs once
         state = self._begin.eval_shape(one, data)
         traced = self._step.trace(state, one, data, zero, zero)
         self.jaxpr = traced.jaxpr
@@ -131,7 +131,8 @@ class Program:
         """Metrics of no step at all."""
         if jax.process_count() == 1:
             zeros = _zeros(self.shape.totals)
-            return jax.device_put(zeros, None if self.mesh is None else self._totals_lie())
+            where = None if self.mesh is None else _shardings(self.shape.totals)
+            return jax.device_put(zeros, where)
         return self._call("zeros", self._zeroing)
 
     def advance(self, carry: Carry, data: batches.Data, step: int, count: int) -> Carry:
@@ -320,11 +321,8 @@ class Program:
             lambda x, to: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=to), carry, placed
         )
 
-    def _totals_lie(self) -> Any:
-        return _shardings(self.shape.totals)
-
     def _zeroing(self) -> Any:
-        return jax.jit(self._no_metrics, out_shardings=self._totals_lie())
+        return jax.jit(self._no_metrics, out_shardings=_shardings(self.shape.totals))
 
     def _beginning(self) -> Any:
         begin = self._each(self._begin, 0, self.family.axes, spread=members.one_by_one)

@@ -110,11 +110,7 @@ def _difference(proof: proofs.Proof) -> str:
     if proof.difference is None:
         return ""
     allowed = f"≤ {proof.tolerance:g}" if proof.tolerance else "bitwise"
-    return (
-        f"{proof.difference:.2g} {allowed}"
-        if proof.verdict == "proved"
-        else (f"{proof.difference:.2g}, not {allowed}")
-    )
+    return f"{proof.difference:.2g}{' ' if proof.verdict == 'proved' else ', not '}{allowed}"
 
 
 # --- several devices
