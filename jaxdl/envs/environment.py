@@ -106,15 +106,17 @@ def begin(environment: Environment, key: Any) -> Episode:
 
 
 def advance(
-    environment: Environment, episode: Episode, action: Any, key: Any
+    environment: Environment, episode: Episode, action: Any, keys: Any
 ) -> tuple[Episode, Outcome]:
-    """One step, what came of it, and the episode after it: a new one where this one has ended."""
-    step_key, reset_key = jax.random.split(key)
-    state, reward, terminated = environment.step(episode.state, action, step_key)
+    """One step, what came of it, and the episode after it: a new one where this one has ended.
+
+    keys: two, of the step and of the new episode; a loop draws those of all its steps at once.
+    """
+    state, reward, terminated = environment.step(episode.state, action, keys[0])
     length, total = episode.length + 1, episode.total + reward
     truncated = (length >= environment.limit) & ~terminated
     outcome = Outcome(environment.observe(state), reward, terminated, truncated, length, total)
-    fresh = begin(environment, reset_key)
+    fresh = begin(environment, keys[1])
     # Both are computed, and one is taken: under vmap a branch would be both as well.
     after = jax.tree.map(
         lambda new, old: jnp.where(outcome.ended, new, old), fresh, Episode(state, length, total)

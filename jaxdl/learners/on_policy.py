@@ -223,7 +223,7 @@ def _learner(
         act = acting(state)
         episodes, rollout = rollouts.played(environment, act, episodes, experience.length, play_key)
         earned, reward = rollouts.rewards(state.earned, rollout.outcome, experience.discount)
-        examples, told = _judged(act, rollout, reward, experience, whole)
+        examples, told = _judged(act, rollout, reward, experience, environment.limit, whole)
         seen = state.seen
         if seen is not None:
             examples["observation"] = moments.standardised(seen, examples["observation"])
@@ -248,14 +248,12 @@ def _judged(
     rollout: rollouts.Rollout,
     reward: jax.Array,
     experience: rollouts.Experience,
+    limit: int,
     whole: bool,
 ) -> tuple[dict[str, Any], learner.Metrics]:
     """The examples to learn from, in one row, and what is told of them."""
     outcome, ended = rollout.outcome, rollout.outcome.ended
-    value, after = (
-        act(rollouts.flat(seen))[1].reshape(reward.shape)
-        for seen in (rollout.observation, outcome.observation)
-    )
+    value, after = rollouts.values(lambda seen: act(seen)[1], rollout, limit)
     advantage = advantages.generalised(
         reward,
         value,

@@ -55,7 +55,7 @@ def advanced(
 ) -> tuple[environments.Episode, environments.Outcome]:
     """Each episode one step later, and what came of it."""
     advance = functools.partial(environments.advance, environment)
-    return jax.vmap(advance)(episodes, action, jax.random.split(key, len(episodes.length)))
+    return jax.vmap(advance)(episodes, action, jax.random.split(key, (len(episodes.length), 2)))
 
 
 def ring(

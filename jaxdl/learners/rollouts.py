@@ -59,13 +59,38 @@ def played(
     advance = jax.vmap(functools.partial(environments.advance, environment))
 
     def one(episodes: environments.Episode, keys: Any) -> tuple[environments.Episode, Rollout]:
+        act_key, advance_keys = keys
         observation = jax.vmap(environment.observe)(episodes.state)
         policy, _ = act(observation)
-        action = policy.sample(keys[0])
-        episodes, outcome = advance(episodes, allowed(environment, action), keys[1:])
+        action = policy.sample(act_key)
+        episodes, outcome = advance(episodes, allowed(environment, action), advance_keys)
         return episodes, Rollout(observation, action, policy, outcome)
 
-    return jax.lax.scan(one, episodes, jax.random.split(key, (length, len(episodes.length) + 1)))
+    act_key, advance_key = jax.random.split(key)
+    count = len(episodes.length)
+    keys = jax.random.split(act_key, length), jax.random.split(advance_key, (length, count, 2))
+    return jax.lax.scan(one, episodes, keys)
+
+
+def values(
+    value: Callable[[Any], jax.Array], rollout: Rollout, limit: int
+) -> tuple[jax.Array, jax.Array]:
+    """The values of what was observed before each step and after it, both (time, environments).
+
+    What is observed after a step is what is observed before the next one, but where an episode was
+    truncated. Between two truncations lie at least `limit` steps, so those can be picked out.
+    """
+    outcome = rollout.outcome
+    length, count = outcome.reward.shape
+    seen = jnp.concatenate([rollout.observation, outcome.observation[-1:]])
+    before = value(flat(seen)).reshape(length + 1, count)
+    _, cut = jax.lax.top_k(outcome.truncated.T.astype(jnp.int32), -(-length // limit))
+    where = cut.T, jnp.arange(count)[None]
+    last = outcome.observation[where]
+    last = value(flat(last)).reshape(cut.T.shape)
+    after = before[1:]
+    after = after.at[where].set(jnp.where(outcome.truncated[where], last, after[where]))
+    return before[:-1], after
 
 
 def rewards(
