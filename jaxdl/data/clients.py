@@ -22,12 +22,17 @@ def by_class(
     """Each client gets about the same number of examples, of at most `classes_each` classes.
 
     The classes go round in random order until every client has its number of them, and each class
-    is cut into as many equal parts as it was dealt.
+    is cut into as many equal parts as it was dealt. There must be a client for every class.
     """
     target, classes = _checked(examples, clients)
     random = np.random.default_rng(seed)
     if not 1 <= classes_each <= len(classes):
         raise errors.InputError(f"classes_each must be in 1..{len(classes)}, got {classes_each}.")
+    if clients * classes_each < len(classes):
+        raise errors.InputError(
+            f"clients × classes_each must be at least the {len(classes)} classes, so that all "
+            f"examples have a client, got {clients} × {classes_each}."
+        )
     rounds = -(-clients * classes_each // len(classes))
     dealt = np.concatenate([random.permutation(classes) for _ in range(rounds)])
     dealt = dealt[: clients * classes_each]
@@ -35,7 +40,7 @@ def by_class(
     for label in classes:
         takers = np.flatnonzero(dealt == label) // classes_each
         found = random.permutation(np.flatnonzero(target == label))
-        for taker, part in zip(takers, np.array_split(found, max(1, len(takers))), strict=False):
+        for taker, part in zip(takers, np.array_split(found, len(takers)), strict=True):
             held[taker].append(part)
     return _stacked(examples, [np.concatenate(parts) for parts in held])
 

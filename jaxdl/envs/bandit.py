@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from jaxdl.envs import environment
+from jaxdl.nn import limits
 
 
 def make(means: Sequence[float], deviation: float = 1.0) -> environment.Environment:
@@ -25,5 +26,6 @@ def make(means: Sequence[float], deviation: float = 1.0) -> environment.Environm
         reward = jnp.asarray(means, jnp.float32)[action] + deviation * jax.random.normal(key)
         return state, reward, jnp.bool_(True)
 
+    limits.at_least(1, "A bandit's number of arms", len(means))
     arms = environment.Discrete(len(means))
     return environment.Environment(reset, step, lambda x: x, environment.Box((1,), 1, 1), arms, 1)

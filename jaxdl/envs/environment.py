@@ -6,6 +6,7 @@ takes a step, ends the episode at its limit and begins the next one (auto-reset)
 kept apart (Pardo et al. 2018, "Time limits in reinforcement learning").
 """
 
+import functools
 import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -15,6 +16,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from jaxdl import metrics
+from jaxdl.nn import limits
 
 Bound = float | tuple[float, ...]
 EPISODES = 7  # the seed of the keys of examined episodes, apart from those of training
@@ -101,8 +103,14 @@ class Outcome(NamedTuple):
 
 
 def begin(environment: Environment, key: Any) -> Episode:
-    """A new episode; `jax.vmap` makes many."""
+    """A new episode."""
     return Episode(environment.reset(key), jnp.int32(0), jnp.float32(0))
+
+
+def begun(environment: Environment, key: Any, count: int) -> Episode:
+    """So many new episodes, side by side."""
+    limits.at_least(1, "An environment's limit", environment.limit)
+    return jax.vmap(functools.partial(begin, environment))(jax.random.split(key, count))
 
 
 def advance(

@@ -19,6 +19,7 @@ from jaxdl import errors
 # The best order falls with epsilon: 1.1 to 64 serve epsilons from about 0.5 up, larger ones less.
 ORDERS = np.concatenate([np.arange(11, 110) / 10, np.arange(11, 65), 2.0 ** np.arange(7, 11)])
 _POINTS = 16  # of the integral in a standard deviation; it is exact to float64's rounding from 4 on
+_LEAST = 0.02  # less noise guarantees next to nothing, and being drawn by chance adds little to it
 _TAIL = 16  # standard deviations beyond which a normal density is below 1e-55
 
 
@@ -30,8 +31,7 @@ def epsilon(
     participation: each one's chance to be in a step. noise: standard deviation over the clipping
     norm. delta: well below one over the number of participants.
     """
-    if not 0 < delta < 1:
-        raise errors.InputError(f"delta must be between 0 and 1, both excluded, got {delta}.")
+    _check(delta)
     if steps == 0:
         return 0.0
     orders = np.asarray(orders, np.float64)
@@ -52,14 +52,20 @@ def renyi(
         raise errors.InputError(f"noise must not be negative, got {noise}.")
     if not noise:
         return np.full(len(orders), np.inf if participation else 0.0)
-    if participation == 1:
+    if participation == 1 or noise < _LEAST:
         return orders / (2 * noise**2)
     return np.array([_log_moment(participation, noise, order) for order in orders]) / (orders - 1)
 
 
 def spent(participation: Any, noise: Any, delta: Any) -> Callable[[Any, Any], float]:
     """A summary: the epsilon of the steps that a state with `steps` has made."""
+    _check(delta)
     return lambda state, key: epsilon(float(participation), float(noise), int(state.steps), delta)
+
+
+def _check(delta: Any) -> None:
+    if isinstance(delta, float | int) and not 0 < delta < 1:
+        raise errors.InputError(f"delta must be between 0 and 1, both excluded, got {delta}.")
 
 
 def _log_moment(q: float, noise: float, order: float) -> float:

@@ -15,6 +15,7 @@ import optax
 from jaxdl import errors, learner, metrics
 from jaxdl.learners import gradient
 from jaxdl.losses import classification
+from jaxdl.nn import limits
 
 
 class State(NamedTuple):
@@ -81,11 +82,8 @@ def soft_targets(
     Both predictions are softened: softmax(logits / T). T² keeps the gradient's size as T changes.
     counted: batch -> weights (b,), of examples that count for the loss; accuracy is of all.
     """
-    for name, value, low in (("temperature", temperature, 0.0), ("hard", hard, -1e-9)):
-        if isinstance(value, float | int) and value <= low:
-            raise errors.InputError(f"{name} must be above 0, got {value}.")
-    if isinstance(hard, float | int) and hard > 1:
-        raise errors.InputError(f"hard must be at most 1, got {hard}.")
+    limits.positive("temperature", temperature)
+    limits.share("hard", hard)
 
     def loss(logits: Any, batch: Any) -> learner.Metrics:
         measured = classification.cross_entropy(logits, batch)

@@ -18,7 +18,8 @@ clients/loss, clients/accuracy: of the server's model on each client's data, bef
 clients/loss_deviation, clients/accuracy_deviation: the standard deviation of that over them: how
     unequally the one model serves them.
 update_norm: the mean norm of a client's update.
-drift: the mean norm of its difference from the mean update: how far clients pull apart.
+drift: the mean norm of its difference from the mean update: how far clients pull apart. In a
+    private run the mean has its noise.
 participants: how many clients' updates a round has.
 clipped: the share of updates larger than the clipping norm, where there is privacy.
 """
@@ -62,8 +63,11 @@ def averaging(
     data, and the size of its minibatches; None is all of its data.
     server: takes minus the mean update for a gradient; None is optax.sgd(1.0), plain averaging.
     proximal: mu of FedProx, which adds mu/2 |parameters - the server's|^2 to the loss of a client.
-    participation: the chance of each client of a batch to answer; the others have dropped out.
+    participation: the chance of each client of a batch to answer; the others have dropped out. A
+        round that nobody answers leaves the server as it was.
     privacy: clips and noises the sum of updates; clients then count the same, whatever their data.
+        The accountant's bound is for batches of all clients, each once, of which each answers by
+        the chance of `participation`.
     """
     limits.at_least(1, "The epochs of a client", epochs)
     limits.at_least(1, "The batch size of a client", batch_size)
@@ -89,6 +93,13 @@ def averaging(
         descent = jax.tree.map(jnp.negative, mean)
         change, moments = server.update(descent, state.optimizer, state.params)
         params = optax.apply_updates(state.params, change)
+        if privacy is None:  # else it must not be told whether somebody was there
+            some = (answers & (batch["count"] > 0)).any()
+            params, moments = jax.tree.map(
+                lambda new, old: jnp.where(some, new, old),
+                (params, moments),
+                (state.params, state.optimizer),
+            )
         measured = _total(measured, answers) | _spread(before, batch["count"])
         measured["drift"] = metrics.Mean.of(_distances(updates, mean), answers)
         measured |= private.observed(norms, answers, privacy, "update_norm")

@@ -20,9 +20,10 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float
 
-from jaxdl import errors, learner, metrics
+from jaxdl import learner, metrics
 from jaxdl.learners import gradient, views
 from jaxdl.losses import classification
+from jaxdl.nn import limits
 
 
 def fixmatch(
@@ -45,8 +46,7 @@ def fixmatch(
     threshold: the probability from which on a prediction is a pseudo-label, in [0, 1].
     options: those of `gradient.minimise`.
     """
-    if isinstance(threshold, float | int) and not 0 <= threshold <= 1:
-        raise errors.InputError(f"threshold must lie in [0, 1], got {threshold}.")
+    limits.share("threshold", threshold)
 
     def begin(key: learner.Key, batch: learner.Batch) -> gradient.Variables:
         return gradient.initial(model, key, batch["input"], train=False)

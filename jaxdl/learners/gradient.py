@@ -14,6 +14,7 @@ from jaxdl.nn import layout
 
 Loss = Callable[[Any, Any], learner.Metrics]  # (outputs, batch) -> metrics with a Mean "loss"
 Scalar = float | int | jax.Array  # traced in a sweep
+Freeze = Sequence[str] | Callable[[str], bool]  # of the parameters' paths, such as "conv1/kernel"
 Variables = dict[str, Any]  # a model's collections: "params", and others such as batch statistics
 
 
@@ -82,7 +83,7 @@ def minimise(
     clip: Scalar | None = None,
     microbatches: int = 1,
     average: Scalar | None = None,
-    freeze: Sequence[str] = (),
+    freeze: Freeze = (),
 ) -> learner.Learner:
     """A learner that follows the gradient of any objective; all that do are made of it.
 
@@ -97,8 +98,8 @@ def minimise(
         step n uses min(average, (1 + n) / (10 + n)), so that the initial parameters are soon
         forgotten (TensorFlow's ExponentialMovingAverage). Beside the averaged parameters stand the
         batch statistics of the last ones: there is no average of statistics.
-    freeze: regular expressions; parameters whose path ("conv1/kernel") one of them finds stay as
-        they were initialised, get no gradient and no optimizer state.
+    freeze: regular expressions, or a function of the path; parameters whose path ("conv1/kernel")
+        one of them finds stay as they were initialised, get no gradient and no optimizer state.
     """
     _check(microbatches, average, clip)
     optimizer = _transformed(optimizer, clip, freeze)
@@ -178,7 +179,7 @@ def _check(microbatches: int, average: Scalar | None, clip: Scalar | None) -> No
 
 
 def _transformed(
-    optimizer: optax.GradientTransformation, clip: Scalar | None, freeze: Sequence[str]
+    optimizer: optax.GradientTransformation, clip: Scalar | None, freeze: Freeze
 ) -> optax.GradientTransformation:
     """The optimizer behind the clipping, for the parameters that are not frozen."""
     if clip is not None:
@@ -193,7 +194,7 @@ def _transformed(
 
 def _total_loss(
     objective: Objective,
-    freeze: Sequence[str],
+    freeze: Freeze,
     params: Any,
     statistics: Variables,
     batch: learner.Batch,
@@ -269,8 +270,16 @@ def _path(keys: Any) -> str:
     return jax.tree_util.keystr(keys, simple=True, separator="/")
 
 
-def _labels(params: Any, freeze: Sequence[str]) -> Any:
-    """ "stay" for the parameters that one of the patterns finds, "learn" for the others."""
+def _labels(params: Any, freeze: Freeze) -> Any:
+    """ "stay" for the parameters that are to be frozen, "learn" for the others."""
+    frozen = freeze if callable(freeze) else _finder(params, freeze)
+    return jax.tree_util.tree_map_with_path(
+        lambda keys, _: "stay" if frozen(_path(keys)) else "learn", params
+    )
+
+
+def _finder(params: Any, freeze: Sequence[str]) -> Callable[[str], bool]:
+    """Whether one of the patterns finds a path; each must find one."""
     paths = [_path(keys) for keys, _ in jax.tree_util.tree_leaves_with_path(params)]
     for pattern in freeze:
         if not any(re.search(pattern, path) for path in paths):
@@ -278,14 +287,10 @@ def _labels(params: Any, freeze: Sequence[str]) -> Any:
                 f"A pattern of freeze must find a parameter, got {pattern!r}; "
                 f"the parameters are {', '.join(paths)}."
             )
-
-    def label(keys: Any, _: Any) -> str:
-        return "stay" if any(re.search(pattern, _path(keys)) for pattern in freeze) else "learn"
-
-    return jax.tree_util.tree_map_with_path(label, params)
+    return lambda path: any(re.search(pattern, path) for pattern in freeze)
 
 
-def _held(params: Any, freeze: Sequence[str]) -> Any:
+def _held(params: Any, freeze: Freeze) -> Any:
     """The parameters with those that stay cut off from differentiation."""
     if not freeze:
         return params

@@ -40,7 +40,11 @@ def probe(
     options: of `gradient.supervised`. Metrics are those of the loss.
     """
     started = Started(model, start, tuple(learn))
-    return gradient.supervised(started, loss, optimizer, freeze=(_all_but(*learn),), **options)
+
+    def frozen(path: str) -> bool:
+        return not _finds(learn, path)
+
+    return gradient.supervised(started, loss, optimizer, freeze=frozen, **options)
 
 
 def lora(
@@ -62,8 +66,12 @@ def lora(
     """
     started = Started(model, start, tuple(learn))
     adapted = Adapted(started, rank, alpha, tuple(targets), tuple(learn))
-    frozen = _all_but("^adapters/", *learn)
-    return gradient.supervised(adapted, loss, optimizer, freeze=(frozen,), **options)
+
+    def frozen(path: str) -> bool:
+        whose, own = path.split("/", 1)
+        return whose == "model" and not _finds(learn, own)
+
+    return gradient.supervised(adapted, loss, optimizer, freeze=frozen, **options)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,6 +87,12 @@ class Started:
         variables = dict(self.model.init(keys, *inputs, **options))
         trained = dict(self.start(jax.random.fold_in(keys["params"], 1)))
         params, known = _flat(variables["params"]), _flat(trained["params"])
+        for pattern in self.fresh:
+            if not any(_finds((pattern,), path) for path in params):
+                raise errors.InputError(
+                    f"A pattern of learn must find a parameter, got {pattern!r}; "
+                    f"the parameters are {', '.join(params)}."
+                )
         for path, value in params.items():
             if _finds(self.fresh, path):
                 continue
@@ -180,9 +194,3 @@ def _flat(tree: Any) -> dict[str, Any]:
 
 def _finds(patterns: Sequence[str], path: str) -> bool:
     return any(re.search(pattern, path) for pattern in patterns)
-
-
-def _all_but(*patterns: str) -> str:
-    """A pattern that finds every path in which none of these is found."""
-    # Patterns may be anchored, and look-behind sees the whole path: nothing may be put before them.
-    return "^" + "".join(f"(?!{p[1:] if p.startswith('^') else '.*' + p})" for p in patterns)

@@ -33,7 +33,7 @@ import optax
 from jaxdl import errors, learner, metrics
 from jaxdl.envs import environment as environments
 from jaxdl.learners import advantages, gradient, moments, rollouts
-from jaxdl.nn import layout
+from jaxdl.nn import layout, limits
 
 Scalar = float | int | jax.Array
 # Environments lie over the devices that share a batch; for `Run.rules`.
@@ -126,6 +126,8 @@ def ppo(
     value, entropy: weights in the loss. clip: the largest norm of a gradient.
     experience: the fields of `rollouts.Experience`.
     """
+    limits.positive("clip_ratio", clip_ratio)
+    limits.positive("clip_value", clip_value)
     objective = functools.partial(proximal, model, clip_ratio, clip_value, value, entropy)
     passes = Passes(epochs, minibatches, True)
     collected = rollouts.Experience(**experience)
@@ -212,14 +214,14 @@ def _learner(
         running = (moments.none(()), jnp.zeros(count)) if experience.normalize_rewards else None
         return State(
             inner.init(network_key, None),
-            None if whole else rollouts.begun(environment, count, key),
+            None if whole else environments.begun(environment, key, count),
             moments.none(shape) if experience.normalize_observations else None,
             running,
         )
 
     def step(state: State, batch: learner.Batch, key: learner.Key) -> tuple[State, learner.Metrics]:
         begin_key, play_key, learn_key = jax.random.split(key, 3)
-        episodes = state.episodes or rollouts.begun(environment, count, begin_key)
+        episodes = state.episodes or environments.begun(environment, begin_key, count)
         act = acting(state)
         episodes, rollout = rollouts.played(environment, act, episodes, experience.length, play_key)
         earned, reward = rollouts.rewards(state.earned, rollout.outcome, experience.discount)
@@ -274,13 +276,20 @@ def _judged(
     mask = jnp.ones_like(ended)
     if whole:
         mask = examples["mask"] = jnp.cumsum(ended, 0) - ended == 0  # the first episode's steps
-    spread, left = (jnp.var(x, where=mask) for x in (examples["return"], advantage))
     told = {
-        "explained_variance": metrics.Mean.of(1 - left / spread, spread > 0),
+        "explained_variance": _explained(examples["return"], advantage, mask),
         "return": metrics.Mean.of(outcome.total, ended & mask),
         "length": metrics.Mean.of(outcome.length, ended & mask),
     }
     return jax.tree.map(rollouts.flat, examples), told
+
+
+def _explained(returns: jax.Array, left: jax.Array, mask: jax.Array) -> metrics.Mean:
+    """The share of the returns' variance that is not left; nothing where they do not vary."""
+    whole, rest = (jnp.var(x, where=mask) for x in (returns, left))
+    # Returns that are all the same leave nothing to explain but rounding.
+    known = whole > 1e-10 * jnp.mean(returns**2, where=mask)
+    return metrics.Mean.of(1 - rest / jnp.where(known, whole, 1), known)
 
 
 def _learnt(
@@ -332,8 +341,8 @@ def _standardised(seen: moments.Moments | None, observation: jax.Array) -> jax.A
 
 def _check(experience: rollouts.Experience, passes: Passes) -> None:
     rollouts.check(experience)
-    if passes.epochs < 1 or passes.minibatches < 1:
-        raise errors.InputError(f"epochs and minibatches must be at least 1, got {passes[:2]}.")
+    for name in ("epochs", "minibatches"):
+        limits.at_least(1, name, getattr(passes, name))
     size = experience.environments * experience.length
     if size % passes.minibatches or size == passes.minibatches:
         raise errors.InputError(

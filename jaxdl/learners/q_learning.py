@@ -56,7 +56,8 @@ class Learning(NamedTuple):
     target_every: steps of the learner between two copies of the network to the target's.
     double: the network chooses the next action and the target's values it; else both the latter.
     priority: transitions are drawn in proportion to |error| to this power (the paper: 0.6); None
-        draws them all alike. correction: the power of the weights that make up for it, β.
+        draws them all alike. correction: the power of the weights that make up for it, β; it stays
+        as it is, where the paper lets it rise to 1.
     """
 
     updates: int = 128
@@ -69,15 +70,6 @@ class Learning(NamedTuple):
     correction: Scalar = 0.4
 
 
-class Priorities(NamedTuple):
-    """Weights of the transitions, as a tree of sums, and the highest there was: what new ones get,
-    so that each is seen soon.
-    """
-
-    sums: Float[Array, " n"]
-    highest: Float[Array, ""]
-
-
 class State(NamedTuple):
     """The network, the target's variables, the episodes being played, and what is remembered."""
 
@@ -85,7 +77,6 @@ class State(NamedTuple):
     target: gradient.Variables
     episodes: environments.Episode
     memory: replay.Ring
-    priorities: Priorities | None
 
 
 def q_learning(
@@ -119,12 +110,10 @@ def q_learning(
         network_key, begin_key, play_key = jax.random.split(key, 3)
         network = inner.init(network_key, None)
         target = jax.tree.map(jnp.copy, gradient.variables(network))
-        episodes = replay.begun(environment, begin_key, acting.environments)
-        memory = replay.ring(environment, episodes, acting.capacity)
-        priorities = None
-        if learning.priority is not None:
-            priorities = Priorities(replay.tree(acting.capacity), jnp.ones(()))
-        state = State(network, target, episodes, memory, priorities)
+        episodes = environments.begun(environment, begin_key, acting.environments)
+        prioritised = learning.priority is not None
+        memory = replay.ring(environment, episodes, acting.capacity, prioritised)
+        state = State(network, target, episodes, memory)
         return act(state, play_key, -(-acting.warmup // acting.environments), blindly=True)[0]
 
     def step(state: State, batch: learner.Batch, key: learner.Key) -> tuple[State, learner.Metrics]:
@@ -193,28 +182,17 @@ def _acted(
     """
     variables = gradient.variables(state.network)
 
-    def one(carry: Any, key: Any) -> tuple[Any, Any]:
-        episodes, memory, priorities = carry
-        action_key, advance_key = jax.random.split(key)
-        observation = jax.vmap(environment.observe)(episodes.state)
-        share = jnp.float32(1) if blindly else _exploration(acting, memory)
-        action = _explored(model.apply(variables, observation), share, action_key)
-        episodes, outcome = replay.advanced(environment, episodes, action, advance_key)
-        priorities = _told_of(priorities, memory, learning.ahead)
-        memory = replay.write(memory, replay.Transition(observation, action, outcome))
-        ended = outcome.ended
-        told = {
-            "return": metrics.Mean.of(outcome.total, ended),
-            "length": metrics.Mean.of(outcome.length, ended),
-            "exploration": metrics.Mean.of(share),
-        }
-        return (episodes, memory, priorities), told
+    def share(memory: replay.Ring) -> Float[Array, ""]:
+        return jnp.float32(1) if blindly else _exploration(acting, memory)
 
-    carry = state.episodes, state.memory, state.priorities
-    carry, told = jax.lax.scan(one, carry, jax.random.split(key, moves))
-    episodes, memory, priorities = carry
-    state = state._replace(episodes=episodes, memory=memory, priorities=priorities)
-    return state, jax.tree.map(lambda x: x.sum(0), told)
+    def act(observation: Any, memory: replay.Ring, key: Any) -> tuple[Any, Any]:
+        action = _explored(model.apply(variables, observation), share(memory), key)
+        return action, action
+
+    playing = state.episodes, state.memory
+    (episodes, memory), told = replay.played(environment, act, playing, moves, key, learning.ahead)
+    told["exploration"] = metrics.Mean.of(share(memory))
+    return state._replace(episodes=episodes, memory=memory), told
 
 
 def _explored(values: Float[Array, "b a"], share: Any, key: Any) -> Any:
@@ -227,7 +205,7 @@ def _explored(values: Float[Array, "b a"], share: Any, key: Any) -> Any:
 
 
 def _exploration(acting: Acting, memory: replay.Ring) -> Float[Array, ""]:
-    made = memory.written * acting.environments
+    made = memory.written.astype(jnp.float32) * acting.environments
     return jnp.maximum(acting.least, 1 - (1 - acting.least) * made / acting.exploration)
 
 
@@ -243,8 +221,12 @@ def _updated(
     inner: learner.Learner, model: Any, learning: Learning, state: State, key: Any
 ) -> tuple[State, learner.Metrics]:
     """The state after one batch from the memory."""
-    time, which, weight = _drawn(state, learning, key)
-    window = replay.windows(state.memory, time, which, learning.ahead)
+    draw_key, key = jax.random.split(key)
+    memory, length = state.memory, learning.ahead
+    time, which, weight = replay.drawn(
+        memory, draw_key, learning.batch_size, length, learning.correction
+    )
+    window = replay.windows(memory, time, which, length)
     ahead = replay.returns(window, learning.discount)
     variables = gradient.variables(state.network)
     batch = {
@@ -255,44 +237,13 @@ def _updated(
     }
     network, told = inner.step(state.network, batch, key)
     state = state._replace(network=network)
-    if state.priorities is None or learning.priority is None:
+    if learning.priority is None:
         return state, told
-    values = model.apply(gradient.variables(network), batch["observation"])
+    # The error that the step was made of (algorithm 1, line 11); XLA computes these values once.
+    values = model.apply(variables, batch["observation"])
     error = jnp.abs(_of(values, batch["action"]) - batch["target"])
-    priority = (error + SMALLEST) ** learning.priority
-    leaf = time * state.memory.environments + which
-    sums = replay.weigh(state.priorities.sums, leaf, priority)
-    highest = jnp.maximum(state.priorities.highest, priority.max())
-    return state._replace(priorities=Priorities(sums, highest)), told
-
-
-def _drawn(state: State, learning: Learning, key: Any) -> tuple[Any, Any, Any]:
-    """Where the windows of a batch begin, time and environment, and how much each counts."""
-    memory, count = state.memory, learning.batch_size
-    if state.priorities is None:
-        time, which = replay.uniform(memory, key, count, learning.ahead)
-        return time, which, jnp.ones(count)
-    leaf, likely = replay.draw(state.priorities.sums, key, count)
-    # What uniform replay would have made of it; scaled so that the largest of the batch is 1.
-    weight = likely**-learning.correction
-    return leaf // memory.environments, leaf % memory.environments, weight / weight.max()
-
-
-def _told_of(priorities: Priorities | None, memory: replay.Ring, ahead: int) -> Priorities | None:
-    """The priorities before a transition is written: its place can be drawn no more, until all that
-    is seen ahead of it has been written too; then with the highest priority.
-    """
-    if priorities is None:
-        return None
-    count = memory.environments
-    now, complete = (
-        (memory.written - back) % memory.capacity * count + jnp.arange(count)
-        for back in (0, ahead - 1)
-    )
-    sums = replay.weigh(priorities.sums, now, jnp.zeros(count))
-    there = jnp.where(memory.written >= ahead - 1, priorities.highest, 0)
-    sums = replay.weigh(sums, complete, jnp.broadcast_to(there, (count,)))
-    return Priorities(sums, priorities.highest)
+    memory = replay.prioritise(memory, time, which, (error + SMALLEST) ** learning.priority)
+    return state._replace(memory=memory), told
 
 
 def _check(environment: environments.Environment, acting: Acting, learning: Learning) -> None:
@@ -307,5 +258,8 @@ def _check(environment: environments.Environment, acting: Acting, learning: Lear
     least = acting.environments * (acting.moves + learning.ahead)
     limits.at_least(least, "Acting's capacity", acting.capacity)
     limits.at_least(acting.environments * learning.ahead, "Acting's warmup", acting.warmup)
-    if isinstance(learning.discount, float | int) and not 0 <= learning.discount <= 1:
-        raise errors.InputError(f"discount must lie in [0, 1], got {learning.discount}.")
+    limits.positive("Acting's exploration", acting.exploration)
+    limits.share("Acting's least", acting.least)
+    limits.share("Learning's discount", learning.discount)
+    for name in ("priority", "correction"):
+        limits.at_least(0, f"Learning's {name}", getattr(learning, name))

@@ -9,13 +9,14 @@ they earn together is worked out then (`returns`).
 """
 
 import functools
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from jaxdl import errors
+from jaxdl import errors, learner, metrics
 from jaxdl.envs import environment as environments
 
 
@@ -27,11 +28,23 @@ class Transition(NamedTuple):
     outcome: environments.Outcome
 
 
+class Priorities(NamedTuple):
+    """Weights of the transitions, as a tree of sums, and the highest there was: what new ones get,
+    so that each is seen soon.
+    """
+
+    sums: Float[Array, " n"]
+    highest: Float[Array, ""]
+
+
 class Ring(NamedTuple):
-    """The transitions, and how many times each environment has stepped, ever."""
+    """The transitions, how many times each environment has stepped, ever, and how likely each is
+    drawn; without priorities all alike.
+    """
 
     rows: Transition
     written: Int[Array, ""]
+    priorities: Priorities | None = None
 
     @property
     def capacity(self) -> int:
@@ -44,12 +57,6 @@ class Ring(NamedTuple):
         return self.rows.outcome.reward.shape[1]
 
 
-def begun(environment: environments.Environment, key: Any, count: int) -> environments.Episode:
-    """New episodes, side by side."""
-    begin = functools.partial(environments.begin, environment)
-    return jax.vmap(begin)(jax.random.split(key, count))
-
-
 def advanced(
     environment: environments.Environment, episodes: environments.Episode, action: Any, key: Any
 ) -> tuple[environments.Episode, environments.Outcome]:
@@ -58,8 +65,43 @@ def advanced(
     return jax.vmap(advance)(episodes, action, jax.random.split(key, (len(episodes.length), 2)))
 
 
+def played(
+    environment: environments.Environment,
+    act: Callable[[Any, "Ring", Any], tuple[Any, Any]],
+    playing: tuple[environments.Episode, "Ring"],
+    moves: int,
+    key: Any,
+    ahead: int = 1,
+) -> tuple[tuple[environments.Episode, "Ring"], learner.Metrics]:
+    """The episodes and the ring after some moves in each, and the "return" and "length" of those
+    that ended.
+
+    act: (observations, ring, key) -> what is remembered as the actions, and what is done.
+    ahead: steps that will be looked at together, see `windows`.
+    """
+
+    def one(playing: Any, key: Any) -> tuple[Any, learner.Metrics]:
+        episodes, memory = playing
+        act_key, advance_key = jax.random.split(key)
+        observation = jax.vmap(environment.observe)(episodes.state)
+        action, done = act(observation, memory, act_key)
+        episodes, outcome = advanced(environment, episodes, done, advance_key)
+        memory = write(memory, Transition(observation, action, outcome), ahead)
+        told = {
+            "return": metrics.Mean.of(outcome.total, outcome.ended),
+            "length": metrics.Mean.of(outcome.length, outcome.ended),
+        }
+        return (episodes, memory), told
+
+    playing, told = jax.lax.scan(one, playing, jax.random.split(key, moves))
+    return playing, jax.tree.map(lambda x: x.sum(0), told)
+
+
 def ring(
-    environment: environments.Environment, episodes: environments.Episode, capacity: int
+    environment: environments.Environment,
+    episodes: environments.Episode,
+    capacity: int,
+    prioritised: bool = False,
 ) -> Ring:
     """An empty ring for `capacity` transitions, as many of each episode, rounded down."""
     count, space = len(episodes.length), environment.action
@@ -76,16 +118,37 @@ def ring(
     )
     example = Transition(jax.vmap(environment.observe)(episodes.state), action, outcome)
     rows = jax.tree.map(lambda x: jnp.zeros((capacity // count, *x.shape), x.dtype), example)
-    return Ring(rows, jnp.int32(0))
+    priorities = Priorities(tree(capacity), jnp.ones(())) if prioritised else None
+    return Ring(rows, jnp.int32(0), priorities)
 
 
-def write(memory: Ring, new: Transition) -> Ring:
-    """The ring with one more transition of each environment, in the place of the oldest."""
+def write(memory: Ring, new: Transition, ahead: int = 1) -> Ring:
+    """The ring with one more transition of each environment, in the place of the oldest.
+
+    A window of `ahead` steps can be drawn from where it begins, once all of it has been written.
+    """
     at = memory.written % memory.capacity
     rows = jax.tree.map(
         lambda old, x: jax.lax.dynamic_update_index_in_dim(old, x, at, 0), memory.rows, new
     )
-    return Ring(rows, memory.written + 1)
+    return Ring(rows, memory.written + 1, _opened(memory, ahead))
+
+
+def _opened(memory: Ring, ahead: int) -> Priorities | None:
+    """The priorities with the place that is written now closed, and the one opened, with the
+    highest priority, of which all that is seen ahead will then have been written.
+    """
+    if memory.priorities is None:
+        return None
+    sums, highest = memory.priorities
+    count = memory.environments
+    now, complete = (
+        (memory.written - back) % memory.capacity * count + jnp.arange(count)
+        for back in (0, ahead - 1)
+    )
+    sums = weigh(sums, now, jnp.zeros(count))
+    there = jnp.where(memory.written >= ahead - 1, highest, 0)
+    return Priorities(weigh(sums, complete, jnp.broadcast_to(there, (count,))), highest)
 
 
 def windows(
@@ -106,6 +169,30 @@ def uniform(
     begin = jax.random.randint(time_key, (count,), 0, jnp.maximum(there - length + 1, 1))
     which = jax.random.randint(which_key, (count,), 0, memory.environments)
     return (oldest + begin) % memory.capacity, which
+
+
+def drawn(
+    memory: Ring, key: Any, count: int, length: int, correction: Any
+) -> tuple[Int[Array, " b"], Int[Array, " b"], Float[Array, " b"]]:
+    """Where windows begin, time and environment, drawn by their priorities where there are any; and
+    how much each counts: (what uniform replay would have made of it)^correction, over the largest.
+    """
+    if memory.priorities is None:
+        return *uniform(memory, key, count, length), jnp.ones(count)
+    leaf, weight = draw(memory.priorities.sums, key, count)
+    counts = (weight / weight.min()) ** -correction
+    return leaf // memory.environments, leaf % memory.environments, counts
+
+
+def prioritise(
+    memory: Ring, time: Int[Array, " b"], which: Int[Array, " b"], priority: Float[Array, " b"]
+) -> Ring:
+    """The ring with other priorities of the windows that begin at these places."""
+    if memory.priorities is None:
+        return memory
+    sums, highest = memory.priorities
+    sums = weigh(sums, time * memory.environments + which, priority)
+    return memory._replace(priorities=Priorities(sums, jnp.maximum(highest, priority.max())))
 
 
 class Ahead(NamedTuple):
@@ -169,23 +256,24 @@ def draw(
     sums: Float[Array, " n"], key: Any, count: int
 ) -> tuple[Int[Array, " b"], Float[Array, " b"]]:
     """Leaves in proportion to their weights, one from each of `count` equal parts of the sum; and
-    how likely each was.
+    these weights.
     """
     half = len(sums) // 2
     mass = (jnp.arange(count) + jax.random.uniform(key, (count,))) / count * sums[1]
 
-    # A loop, which XLA does not fuse with what comes after it: then the tree would have to stay as
-    # it is for longer, as a copy.
-    def down(_: Any, carry: tuple[Any, Any]) -> tuple[Any, Any]:
-        node, mass = carry
-        left = sums[2 * node]
+    # All is read in a loop, which XLA does not fuse with what comes after it: then the tree would
+    # have to stay as it is for longer, as a copy.
+    def down(_: Any, carry: tuple[Any, Any, Any]) -> tuple[Any, Any, Any]:
+        node, mass, _ = carry
+        left, other = sums[2 * node], sums[2 * node + 1]
         # Rounding must not lead to where nothing is.
-        right = (mass >= left) & (sums[2 * node + 1] > 0)
-        return 2 * node + right, jnp.where(right, mass - left, mass)
+        right = (mass >= left) & (other > 0)
+        mass = jnp.where(right, mass - left, mass)
+        return 2 * node + right, mass, jnp.where(right, other, left)
 
-    start = jnp.ones(count, jnp.int32), mass
-    node, _ = jax.lax.fori_loop(0, half.bit_length() - 1, down, start)
-    return node - half, sums[node] / sums[1]
+    start = jnp.ones(count, jnp.int32), mass, mass
+    node, _, weight = jax.lax.fori_loop(0, half.bit_length() - 1, down, start)
+    return node - half, weight
 
 
 def _width(leaves: int) -> int:

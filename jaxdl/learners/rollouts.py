@@ -7,10 +7,9 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxdl import errors
 from jaxdl.envs import environment as environments
 from jaxdl.learners import advantages, moments
-from jaxdl.nn import layout
+from jaxdl.nn import layout, limits
 
 Scalar = float | int | jax.Array
 
@@ -39,12 +38,6 @@ class Rollout(NamedTuple):
     action: Any
     policy: Any  # the distribution that the action was drawn from
     outcome: environments.Outcome
-
-
-def begun(environment: environments.Environment, count: int, key: Any) -> environments.Episode:
-    """So many new episodes."""
-    begin = functools.partial(environments.begin, environment)
-    return jax.vmap(begin)(jax.random.split(key, count))
 
 
 def played(
@@ -122,8 +115,6 @@ def flat(x: jax.Array) -> jax.Array:
 def check(experience: Experience) -> None:
     """Refuse what cannot be meant; a traced number cannot be looked at."""
     for name in ("environments", "length"):
-        if getattr(experience, name) < 1:
-            raise errors.InputError(f"{name} must be at least 1, got {getattr(experience, name)}.")
-    for name, number in (("discount", experience.discount), ("trace", experience.trace)):
-        if isinstance(number, float | int) and not 0 <= number <= 1:
-            raise errors.InputError(f"{name} must lie in [0, 1], got {number}.")
+        limits.at_least(1, name, getattr(experience, name))
+    for name in ("discount", "trace"):
+        limits.share(name, getattr(experience, name))

@@ -97,7 +97,11 @@ def alpha_zero(
     limits.at_least(1, "Self-play's parallel", parallel)
     limits.at_least(1, "Self-play's moves", moves)
     limits.at_least(1, "Self-play's updates", updates)
+    limits.at_least(1, "Self-play's batch_size", batch_size)
     limits.at_least(moves, "Self-play's memory", memory)
+    limits.at_least(0, "Self-play's opening", opening)
+    limits.share("Self-play's opened", opened)
+    limits.share("Self-play's trace", trace)
     network = gradient.minimise(
         lambda key, batch: gradient.initial(model, key, batch["observation"], train=False),
         functools.partial(objective, model),

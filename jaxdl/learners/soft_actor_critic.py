@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from jaxdl import errors, learner, metrics
@@ -109,7 +110,7 @@ def soft_actor_critic(
     def init(key: learner.Key, batch: learner.Batch) -> State:
         network_key, begin_key, play_key = jax.random.split(key, 3)
         network = inner.init(network_key, None)
-        episodes = replay.begun(environment, begin_key, settings.environments)
+        episodes = environments.begun(environment, begin_key, settings.environments)
         memory = replay.ring(environment, episodes, settings.capacity)
         slow = jax.tree.map(jnp.copy, network.params["critics"])
         state = State(network, slow, episodes, memory)
@@ -196,29 +197,17 @@ def _acted(
 
     blindly: every action is random.
     """
-    params = gradient.variables(state.network)["params"]
+    params, box = gradient.variables(state.network)["params"], _box(environment)
 
-    def one(carry: Any, key: Any) -> tuple[Any, Any]:
-        episodes, memory = carry
-        action_key, advance_key = jax.random.split(key)
-        observation = jax.vmap(environment.observe)(episodes.state)
+    def act(observation: Any, memory: replay.Ring, key: Any) -> tuple[Any, Any]:
         if blindly:
-            shape = (settings.environments, *_box(environment).shape)
-            action = jax.random.uniform(action_key, shape, minval=-1.0)
+            action = jax.random.uniform(key, (settings.environments, *box.shape), minval=-1.0)
         else:
-            action = models.policy(params, observation).sample(action_key)
-        done = _box(environment).rescale(action)
-        episodes, outcome = replay.advanced(environment, episodes, done, advance_key)
-        memory = replay.write(memory, replay.Transition(observation, action, outcome))
-        told = {
-            "return": metrics.Mean.of(outcome.total, outcome.ended),
-            "length": metrics.Mean.of(outcome.length, outcome.ended),
-        }
-        return (episodes, memory), told
+            action = models.policy(params, observation).sample(key)
+        return action, box.rescale(action)
 
-    carry = state.episodes, state.memory
-    (episodes, memory), told = jax.lax.scan(one, carry, jax.random.split(key, moves))
-    told = jax.tree.map(lambda x: x.sum(0), told)
+    playing = state.episodes, state.memory
+    (episodes, memory), told = replay.played(environment, act, playing, moves, key)
     return state._replace(episodes=episodes, memory=memory), told
 
 
@@ -252,9 +241,11 @@ def _check(environment: environments.Environment, settings: Settings) -> None:
         raise errors.InputError(
             f"Soft actor-critic's actions must be a Box of one axis, got {environment.action}."
         )
+    if not np.all(np.isfinite([box.low, box.high])):
+        raise errors.InputError(
+            f"Soft actor-critic's actions must have finite bounds, got {box.low} and {box.high}."
+        )
     for name in ("environments", "moves", "warmup", "updates", "batch_size"):
         limits.at_least(1, f"Settings' {name}", getattr(settings, name))
     for name in ("discount", "rate"):
-        value = getattr(settings, name)
-        if isinstance(value, float | int) and not 0 <= value <= 1:
-            raise errors.InputError(f"Settings' {name} must lie in [0, 1], got {value}.")
+        limits.share(f"Settings' {name}", getattr(settings, name))

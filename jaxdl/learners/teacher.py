@@ -9,8 +9,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jaxdl import errors, learner
+from jaxdl import learner
 from jaxdl.learners import gradient
+from jaxdl.nn import limits
 
 
 def begun(variables: gradient.Variables) -> gradient.Variables:
@@ -32,8 +33,7 @@ def followed(taught: learner.Learner, decay: gradient.Scalar) -> learner.Learner
 
     decay: in [0, 1]. Batch statistics are averaged as the parameters are.
     """
-    if isinstance(decay, float | int) and not 0 <= decay <= 1:
-        raise errors.InputError(f"decay must lie in [0, 1], got {decay}.")
+    limits.share("decay", decay)
 
     def step(state: gradient.State, batch: Any, key: Any) -> tuple[gradient.State, learner.Metrics]:
         after, measured = taught.step(state, batch, key)

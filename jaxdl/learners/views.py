@@ -35,13 +35,15 @@ def unit(x: Float[Array, "*b d"]) -> Float[Array, "*b d"]:
 
 
 def spread(x: Float[Array, "b d"]) -> Float[Array, ""]:
-    """0 where all rows have one direction (collapse), 1 where directions are spread evenly.
+    """0 where all rows have one direction, or are 0 (collapse); 1 where directions spread evenly.
 
-    The root of 1 - |mean of the unit vectors|², which is the total standard deviation of normalised
-    rows; Chen and He, "Exploring simple Siamese representation learning" (2021), section 4.1, watch
-    it dimension by dimension.
+    The root of mean |unit|² - |mean of the units|², which is the total standard deviation of
+    normalised rows; Chen and He, "Exploring simple Siamese representation learning" (2021),
+    section 4.1, watch it dimension by dimension.
     """
-    return jnp.sqrt(1 - (unit(x).mean(0) ** 2).sum())
+    units = unit(x)
+    # Rounding must not bring it below 0: the root would be NaN just where all has collapsed.
+    return jnp.sqrt(jnp.maximum(0, (units**2).sum(-1).mean() - (units.mean(0) ** 2).sum()))
 
 
 def similarities(

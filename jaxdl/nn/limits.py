@@ -17,6 +17,18 @@ def at_least(least: int, thing: str, value: Any) -> None:
             raise errors.InputError(f"{thing} must {each}be at least {least}, got {value}.")
 
 
+def positive(thing: str, value: Any) -> None:
+    """Raise where a number is not above 0; None is let pass."""
+    if isinstance(value, int | float) and not value > 0:
+        raise errors.InputError(f"{thing} must be above 0, got {value}.")
+
+
+def share(thing: str, value: Any) -> None:
+    """Raise where a number lies outside [0, 1]; None is let pass."""
+    if isinstance(value, int | float) and not 0 <= value <= 1:
+        raise errors.InputError(f"{thing} must lie in [0, 1], got {value}.")
+
+
 def rate(thing: str, value: Any) -> None:
     """Raise where a rate, such as a dropout's, lies outside [0, 1)."""
     if isinstance(value, int | float) and not 0 <= value < 1:

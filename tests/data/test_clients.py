@@ -33,6 +33,11 @@ def test_every_example_has_one_owner(dealt):
     assert sorted(np.concatenate(held(dealt))) == list(range(len(TARGET)))
 
 
+def test_every_class_must_have_a_client():
+    with pytest.raises(errors.InputError, match=r"at least the 5 classes, .*, got 2 × 2"):
+        clients.by_class(EXAMPLES, 2, 2)
+
+
 def test_clients_have_their_number_of_classes_and_like_sizes():
     own = held(clients.by_class(EXAMPLES, 10, 2))
     assert all(len(set(TARGET[numbers])) <= 2 for numbers in own)

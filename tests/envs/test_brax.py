@@ -33,7 +33,7 @@ def test_the_double_pendulum_falls():
     step = jax.jit(lambda *arguments: environment.advance(made, *arguments))
     episode = environment.begin(made, KEY)
     for i in range(50):
-        episode, outcome = step(episode, jnp.ones(1), jax.random.fold_in(KEY, i))
+        episode, outcome = step(episode, jnp.ones(1), jax.random.split(jax.random.fold_in(KEY, i)))
         if outcome.ended:
             break
     assert outcome.terminated and int(outcome.length) < 50

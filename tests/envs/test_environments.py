@@ -104,7 +104,7 @@ def test_an_end_and_the_limit_are_kept_apart():
         for i in range(12):
             push = jnp.int32(i % 2 if action is None else action)
             before = episode
-            episode, outcome = step(episode, push, jax.random.fold_in(KEY, i))
+            episode, outcome = step(episode, push, jax.random.split(jax.random.fold_in(KEY, i)))
             if outcome.ended:
                 break
         ends.append((bool(outcome.terminated), bool(outcome.truncated), int(outcome.length)))
@@ -120,9 +120,9 @@ def test_an_end_and_the_limit_are_kept_apart():
 
 
 def test_an_end_at_the_limit_is_an_end():
-    _, outcome = environment.advance(
-        bandit.make((0.0,)), environment.begin(bandit.make((0.0,)), KEY), jnp.int32(0), KEY
-    )
+    made = bandit.make((0.0,))
+    episode, keys = environment.begin(made, KEY), jax.random.split(KEY)
+    _, outcome = environment.advance(made, episode, jnp.int32(0), keys)
     assert outcome.terminated and not outcome.truncated
 
 

@@ -58,3 +58,14 @@ def test_what_is_free_and_what_is_not():
 def test_bad_numbers_are_refused(arguments, message):
     with pytest.raises(errors.InputError, match=message):
         accountant.epsilon(*arguments)
+
+
+def test_a_bad_delta_is_refused_before_the_run():
+    with pytest.raises(errors.InputError, match="delta must be between 0 and 1"):
+        accountant.spent(0.1, 1.0, 0)
+
+
+def test_next_to_no_noise_is_accounted_without_the_gain_of_sampling():
+    bound = accountant.renyi(0.5, 0.0199, accountant.ORDERS)
+    assert np.all(bound >= accountant.renyi(0.5, 0.0201, accountant.ORDERS))
+    assert np.isfinite(accountant.epsilon(0.5, 1e-6, 10, 1e-5))

@@ -102,6 +102,24 @@ def test_what_is_learnt_whole_has_no_adapter_and_a_shape_of_its_own():
     assert moved["adapters"]["hidden_0"]["kernel"] == {"down": True, "up": True}
 
 
+@pytest.mark.parametrize("learn", ["nothing/|output/", "^output/", "^output/|^nothing/"])
+def test_any_regular_expression_says_what_is_learnt(learn):
+    for kind, of in ((low_rank.lora, "model"), (low_rank.probe, None)):
+        taught = kind(MODEL, start, regression.squared_error, optax.sgd(0.1), learn=(learn,))
+        first, last = (
+            state.params if of is None else state.params[of] for state in trained(taught)
+        )
+        moved = jax.tree.map(lambda x, y: bool((x != y).any()), last, first)
+        assert moved["output"] == {"kernel": True, "bias": True}
+        assert moved["hidden_0"] == {"kernel": False, "bias": False}
+
+
+def test_what_is_learnt_must_be_there():
+    taught = low_rank.probe(MODEL, start, pick_two, optax.sgd(0.1), learn=("haed/",))
+    with pytest.raises(errors.InputError, match="learn must find a parameter, got 'haed/'"):
+        taught.init(KEY, batch(0))
+
+
 def pick_two(outputs, batch):
     return regression.squared_error(outputs, {"target": batch["target"][:, :2]})
 

@@ -94,6 +94,8 @@ def test_an_update_is_stable_baselines(name):
     assert found["policy_loss"] == pytest.approx(float(told["policy_loss"]), abs=1e-6)
     assert found["entropy"] == pytest.approx(-float(told["entropy"]), rel=1e-5)
     assert 2 * found["value_loss"] == pytest.approx(float(told["value_loss"]), rel=1e-5)
+    explained = on_policy._explained(batch["return"], batch["advantage"], jnp.ones(48, bool))
+    assert explained.value() == pytest.approx(float(told["explained_variance"]), abs=1e-5)
     if name != "a2c":
         assert found["kl"] == pytest.approx(float(told["kl"]), rel=1e-4)
         assert found["clip_fraction"] == pytest.approx(float(told["clip_fraction"]))
@@ -260,6 +262,30 @@ def test_observations_are_standardised_by_what_was_seen_before():
     np.testing.assert_array_equal(learner.predict(state, {"observation": observation}), wanted)
 
 
+def test_where_returns_do_not_vary_there_is_nothing_to_explain():
+    returns = jnp.float32(0.1) + jnp.arange(8) * 1e-9  # as rounding leaves them
+    assert on_policy._explained(returns, jnp.ones(8), jnp.ones(8, bool)).count == 0
+
+
+@pytest.mark.parametrize("limit", [3, 5, 100])
+def test_each_step_has_the_values_of_what_was_seen_before_and_after_it(limit):
+    """Of episodes cut every few steps, against the values of all observations, one by one."""
+    world = pendulum.make(limit)
+    episodes = environment.begun(world, KEY, 4)
+    act = actor_critic.ActorCritic(1, continuous=True)
+    params = act.init(KEY, jnp.ones((1, 3)))
+    for i in range(2):
+        episodes, rollout = rollouts.played(
+            world, lambda seen: act.apply(params, seen), episodes, 8, jax.random.key(i)
+        )
+        ended = np.asarray(rollout.outcome.truncated)
+        assert ended.sum() == 4 * ((8 * (i + 1)) // limit - (8 * i) // limit)
+        found = rollouts.values(lambda seen: act.apply(params, seen)[1], rollout, limit)
+        seen = rollout.observation, rollout.outcome.observation
+        wanted = (act.apply(params, x.reshape(-1, 3))[1].reshape(8, 4) for x in seen)
+        jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, atol=1e-5), found, tuple(wanted))
+
+
 def test_environments_lie_over_the_devices_that_share_a_batch():
     learner = on_policy.ppo(
         pendulum.make(),
@@ -290,11 +316,16 @@ def test_refuses_what_cannot_be_meant():
         ({"length": 0}, "length must be at least 1, got 0"),
         ({"discount": 1.1}, r"discount must lie in \[0, 1\], got 1.1"),
         ({"trace": -0.1}, r"trace must lie in \[0, 1\], got -0.1"),
-        ({"epochs": 0}, "epochs and minibatches must be at least 1"),
+        ({"epochs": 0}, "epochs must be at least 1, got 0"),
+        ({"clip_ratio": -0.2}, r"clip_ratio must be above 0, got -0\.2"),
+        ({"clip_value": 0.0}, r"clip_value must be above 0, got 0\.0"),
         ({"environments": 3, "length": 5, "minibatches": 4}, "must divide .* got 4 of 15"),
         ({"environments": 2, "length": 2, "minibatches": 4}, "parts of at least 2, got 4 of 4"),
     ):
         with pytest.raises(errors.InputError, match=said):
             on_policy.ppo(world, model, optimizer, **options)
+    endless = on_policy.ppo(cartpole.make(limit=0), model, optimizer)
+    with pytest.raises(errors.InputError, match="An environment's limit must be at least 1, got 0"):
+        endless.init(KEY, None)
     with pytest.raises(errors.InputError, match="ActorCritic's actions must be at least 1, got 0"):
         actor_critic.ActorCritic(0)

@@ -97,12 +97,26 @@ def test_what_is_drawn_has_been_written_and_is_followed_by_what_is_seen_ahead():
     state, step = jax.jit(taught.init)(KEY, None), jax.jit(taught.step)
     for i in range(4):
         written = int(state.memory.written)
-        weights = np.asarray(state.priorities.sums)[16:].reshape(8, 2)
+        weights = np.asarray(state.memory.priorities.sums)[16:].reshape(8, 2)
         oldest = max(0, written - 8)
         open_to = {t % 8 for t in range(oldest, written - 2)}
         assert {t for t in range(8) if (weights[t] > 0).all()} == open_to
         assert {t for t in range(8) if (weights[t] == 0).all()} == set(range(8)) - open_to
         state, _ = step(state, None, jax.random.fold_in(KEY, i))
+
+
+def test_priorities_are_the_errors_of_the_step_to_a_power():
+    """Schaul et al., algorithm 1, lines 11 and 12; of a value of 0 the error is the target."""
+    acting = q_learning.Acting(environments=2, moves=2, warmup=64, capacity=64)
+    learning = q_learning.Learning(updates=1, batch_size=8, priority=0.6, discount=0.0)
+    world = gridworld.make(cost=0.3)
+    taught = q_learning.q_learning(world, Table(), optax.sgd(0.1), acting, learning)
+    state, _ = jax.jit(taught.step)(jax.jit(taught.init)(KEY, None), None, KEY)
+    found = np.asarray(state.memory.priorities.sums)[64:].reshape(32, 2)
+    reward = np.abs(np.asarray(state.memory.rows.outcome.reward))
+    judged = found != 1  # what is new has the highest priority there was
+    assert 3 <= judged.sum() <= 8
+    np.testing.assert_allclose(found[judged], (reward[judged] + 1e-6) ** 0.6, rtol=1e-4)
 
 
 def test_a_step_keeps_the_memory_where_it_is():
@@ -132,7 +146,10 @@ def test_a_step_keeps_the_memory_where_it_is():
         ({"capacity": 100}, {}, "Acting's capacity must be at least 264, got 100."),
         ({"warmup": 8}, {"ahead": 2}, "Acting's warmup must be at least 16, got 8."),
         ({}, {"ahead": 0}, "Learning's ahead must be at least 1, got 0."),
-        ({}, {"discount": 1.1}, "discount must lie in [0, 1], got 1.1."),
+        ({}, {"discount": 1.1}, "Learning's discount must lie in [0, 1], got 1.1."),
+        ({}, {"priority": -1}, "Learning's priority must be at least 0, got -1."),
+        ({"least": 3.0}, {}, "Acting's least must lie in [0, 1], got 3.0."),
+        ({"exploration": -1}, {}, "Acting's exploration must be above 0, got -1."),
     ],
 )
 def test_bad_settings_are_refused(acting, learning, message):

@@ -77,16 +77,28 @@ def test_a_tree_draws_in_proportion_to_the_weights():
     sums = replay.weigh(sums, jnp.array([4, 7, 4]), jnp.array([2.0, 3.0, 2.0]))
     weights[[4, 7]] = 2, 3
     assert float(sums[1]) == pytest.approx(weights.sum(), rel=1e-6)
-    leaf, likely = replay.draw(sums, KEY, 4000)
-    np.testing.assert_allclose(likely, (weights / weights.sum())[leaf], rtol=1e-5)
+    leaf, weight = replay.draw(sums, KEY, 4000)
+    np.testing.assert_allclose(weight, weights[leaf], rtol=1e-6)
     shares = np.bincount(leaf, minlength=11) / 4000
     # One from each of equal parts of the sum: as often as it should be, but for the two at an edge.
     np.testing.assert_allclose(shares, weights / weights.sum(), atol=1.01 * 2 / 4000)
 
 
+def test_what_is_likely_counts_less():
+    """(1 / (N P))^β over the largest of the batch (Schaul et al., section 3.4)."""
+    memory = numbered(5)._replace(priorities=replay.Priorities(replay.tree(15), jnp.ones(())))
+    priority = np.random.default_rng(0).uniform(0.1, 3, 15)
+    place = jnp.arange(15)
+    memory = replay.prioritise(memory, place // 3, place % 3, jnp.asarray(priority, jnp.float32))
+    assert float(memory.priorities.highest) == pytest.approx(priority.max())
+    time, which, weight = replay.drawn(memory, KEY, 6, 1, 0.4)
+    wanted = (15 * priority / priority.sum())[np.asarray(time * 3 + which)] ** -0.4
+    np.testing.assert_allclose(weight, wanted / wanted.max(), rtol=1e-4)
+
+
 def test_there_must_be_room():
     environment = pendulum.make()
     with pytest.raises(errors.InputError, match=r"at least its 4 environments, got 3\."):
-        replay.ring(environment, replay.begun(environment, KEY, 4), 3)
+        replay.ring(environment, environments.begun(environment, KEY, 4), 3)
     with pytest.raises(errors.InputError, match=r"at least 1 leaf, got 0\."):
         replay.tree(0)
