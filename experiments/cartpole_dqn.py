@@ -48,5 +48,5 @@ def experiment(
         tests={"test": batches.once({"episode": np.arange(100)}, 100)},
         steps=steps,
         eval_every=max(1, steps // 22),
-        expect=AtLeast("test/return", 475.0),
+        expect=AtLeast("test/return", 475.0, best=True, share=0.8),
     )

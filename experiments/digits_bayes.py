@@ -31,7 +31,7 @@ from jaxdl.learners import (
 )
 from jaxdl.losses import likelihood
 from jaxdl.models import mlp
-from jaxdl.run import AtMost, Run
+from jaxdl.run import AtLeast, AtMost, Run
 
 
 def experiment(
@@ -72,5 +72,8 @@ def experiment(
         tests={"test": batches.once(test, 512), "strangers": batches.once(strangers, 1024)},
         steps=steps,
         summaries={"calibration": calibration.reliability(taught, test)},
-        expect=AtMost("test/loss", 0.023),
+        expect=(
+            AtMost("test/loss", 0.023),
+            AtLeast("strangers/auroc", 0.96),
+        ),
     )

@@ -64,7 +64,10 @@ def experiment(
             "samples": variational.samples(model, (8, 8, 1)),
             "rebuilt": reconstruction.pictures(taught, shown),
         },
-        expect=AtLeast("test/elbo", -20.8),
+        expect=(
+            AtLeast("test/elbo", -20.8),
+            AtLeast("test/as_asked", 0.95),
+        ),
     )
 
 

@@ -56,5 +56,8 @@ def experiment(
         steps=steps,
         eval_every=max(1, steps // 4),
         summaries={"samples": generation.pictures(generate, (100, 8, 8, 1), labels)},
-        expect=AtLeast("test/samples/accuracy", 0.93),
+        expect=(
+            AtLeast("test/samples/accuracy", 0.93),
+            AtLeast("test/samples/novelty", 1.0),
+        ),
     )

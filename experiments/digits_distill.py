@@ -48,7 +48,10 @@ def experiment(
         train=batches.shuffled(train, batch_size),
         tests={"test": batches.once(test, 512)},
         steps=steps,
-        expect=AtLeast("test/unseen", 0.85),
+        expect=(
+            AtLeast("test/unseen", 0.85),
+            AtLeast("test/accuracy", 0.95),
+        ),
     )
 
 

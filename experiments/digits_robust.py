@@ -35,5 +35,8 @@ def experiment(
         train=batches.shuffled(train, batch_size),
         tests={"test": batches.once(test, 512)},
         steps=steps,
-        expect=AtLeast("test/robust_accuracy", 0.70),
+        expect=(
+            AtLeast("test/robust_accuracy", 0.70),
+            AtLeast("test/accuracy", 0.97),
+        ),
     )

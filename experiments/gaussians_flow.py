@@ -13,7 +13,7 @@ import optax
 from jaxdl.data import batches, gaussians
 from jaxdl.learners import flow_matching, generation
 from jaxdl.models import denoiser
-from jaxdl.run import AtLeast, Run
+from jaxdl.run import AtLeast, AtMost, Run
 
 
 def experiment(
@@ -44,5 +44,9 @@ def experiment(
         steps=steps,
         eval_every=max(1, steps // 2),
         summaries={"samples": generation.pictures(generate, (2000, 2), show=gaussians.picture)},
-        expect=AtLeast("test/grid/inside", 0.98),
+        expect=(
+            AtLeast("test/grid/inside", 0.98),
+            AtLeast("test/grid/modes", 25.0),
+            AtMost("test/grid/variation", 0.05),
+        ),
     )

@@ -39,5 +39,8 @@ def experiment(
             "map/components": lambda state, key: maps.component_planes(grid, state),
             "map/hits": lambda state, key: maps.hit_picture(grid, state, flowers["input"]),
         },
-        expect=AtMost("test/quantisation_error", 0.27),
+        expect=(
+            AtMost("test/quantisation_error", 0.27),
+            AtMost("test/topographic_error", 0.055),
+        ),
     )

@@ -36,5 +36,8 @@ def experiment(
             "map/components": lambda state, key: maps.component_planes(grid, state),
             "map/hits": lambda state, key: maps.hit_picture(grid, state, test["input"]),
         },
-        expect=AtMost("test/quantisation_error", 1.03 * square.TO_CENTRE / 8),
+        expect=(
+            AtMost("test/quantisation_error", 1.03 * square.TO_CENTRE / 8),
+            AtMost("test/topographic_error", 0.0),
+        ),
     )

@@ -4,39 +4,67 @@ import dataclasses
 import math
 import numbers
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
+
+import numpy as np
 
 from jaxdl import errors, learner, summary
 from jaxdl.data import batches
+from jaxdl.nn import limits
 
 Shown = summary.Image | summary.Histogram | summary.Text | float
 Strategy = Literal["auto", "unrolled", "rolled", "single"]
 
 
 @dataclasses.dataclass(frozen=True)
-class AtLeast:
+class _Score:
+    """A score that a metric of a test is to reach.
+
+    best: by the best evaluation, where a learner forgets what it could; else by the last.
+    share: so large a share of the seeds must reach it, each by itself; None: their mean must.
+    """
+
+    tag: str
+    value: float
+    _: dataclasses.KW_ONLY
+    best: bool = False
+    share: float | None = None
+    highest: ClassVar[bool]
+
+    def __post_init__(self) -> None:
+        limits.share(f"The share of seeds that reach {self.tag}", self.share)
+
+    def of(self, history: Any) -> float:
+        """What counts, of the metric's values over a run's evaluations."""
+        if not self.best:
+            return float(history[-1])
+        best = np.nanmax if self.highest else np.nanmin
+        return math.nan if np.all(np.isnan(history)) else float(best(history))
+
+    def met(self, value: float) -> bool:
+        """Whether a value of the metric reaches the score; NaN never does."""
+        return value >= self.value if self.highest else value <= self.value
+
+    def reached(self, values: Sequence[float]) -> bool:
+        """Whether the values of several seeds do."""
+        if self.share is None:
+            return self.met(float(np.mean(values)))
+        return sum(map(self.met, values)) >= self.share * len(values) - 1e-9
+
+    def __str__(self) -> str:
+        return f"{self.tag} {'≥' if self.highest else '≤'} {self.value:g}"
+
+
+class AtLeast(_Score):
     """A score to reach, of a metric where more is better: AtLeast("test/accuracy", 0.98)."""
 
-    tag: str
-    value: float
     highest = True
 
-    def met(self, value: float) -> bool:
-        """Whether a value of the metric reaches the score; NaN never does."""
-        return value >= self.value
 
-
-@dataclasses.dataclass(frozen=True)
-class AtMost:
+class AtMost(_Score):
     """A score to reach, of a metric where less is better: AtMost("test/loss", 0.1)."""
 
-    tag: str
-    value: float
     highest = False
-
-    def met(self, value: float) -> bool:
-        """Whether a value of the metric reaches the score; NaN never does."""
-        return value <= self.value
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,10 +97,10 @@ class Run:
         checkpoint with each evaluation.
     keep: how many of the latest checkpoints stay; the best one stays too.
     monitor: which evaluation is the best, Highest("test/accuracy") or Lowest("test/loss"); None
-        takes the metric of `expect`, else the loss of the first test.
+        takes the first metric of `expect`, else the loss of the first test.
     patience: stop after so many evaluations without a better one; None never does.
     summaries: tag -> function (state, key) -> Image, Histogram, Text or float, shown at evaluation.
-    expect: the score this run is to reach, for the README's table and tools/scores.py.
+    expect: the score this run is to reach, or several, for the README's table and tools/scores.py.
     strategy: how steps run on the device, see jaxdl/train/dispatch.py.
     chunk: the most steps in one dispatch; None chooses by the cost of a step.
     mesh: axis -> devices, of data, fsdp and tensor, one of which may be -1: what is left. None is
@@ -93,7 +121,7 @@ class Run:
     monitor: Highest | Lowest | None = None
     patience: int | None = None
     summaries: Mapping[str, Callable[[Any, Any], Shown]] = dataclasses.field(default_factory=dict)
-    expect: AtLeast | AtMost | None = None
+    expect: AtLeast | AtMost | Sequence[AtLeast | AtMost] | None = None
     strategy: Strategy = "auto"
     chunk: int | None = None
     mesh: Mapping[str, int] | None = None
@@ -112,12 +140,22 @@ class Run:
                 f"Run.strategy must be auto, unrolled, rolled or single, got {self.strategy!r}."
             )
         self._fill_intervals()
-        if self.monitor is None and self.expect is not None:
-            kind = Highest if self.expect.highest else Lowest
-            object.__setattr__(self, "monitor", kind(self.expect.tag))
+        if self.monitor is None and self.expected:
+            first = self.expected[0]
+            kind = Highest if first.highest else Lowest
+            object.__setattr__(self, "monitor", kind(first.tag))
         elif self.monitor is None and self.tests:
             object.__setattr__(self, "monitor", Lowest(f"{next(iter(self.tests))}/loss"))
         self._check_monitor()
+        for score in self.expected:
+            self._check_tag("The expected metric", score.tag)
+
+    @property
+    def expected(self) -> tuple[AtLeast | AtMost, ...]:
+        """All that is expected."""
+        if self.expect is None or isinstance(self.expect, AtLeast | AtMost):
+            return () if self.expect is None else (self.expect,)
+        return tuple(self.expect)
 
     def _check_kinds(self) -> None:
         if not isinstance(self.learner, learner.Learner):
@@ -158,12 +196,12 @@ class Run:
             raise errors.InputError("Run.patience must come with a monitor or a test to watch.")
         if self.monitor is None:
             return
-        if not any(self.monitor.tag.startswith(f"{test}/") for test in self.tests):
+        self._check_tag("The monitored metric", self.monitor.tag)
+
+    def _check_tag(self, thing: str, tag: str) -> None:
+        if not any(tag.startswith(f"{test}/") for test in self.tests):
             names = ", ".join(self.tests) or "none"
-            raise errors.InputError(
-                "The monitored metric must be one of a test "
-                f"(tests: {names}), got {self.monitor.tag!r}."
-            )
+            raise errors.InputError(f"{thing} must be one of a test (tests: {names}), got {tag!r}.")
 
 
 def _log_interval(steps: int, given: tuple[int | None, ...]) -> int:

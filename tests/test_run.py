@@ -70,6 +70,10 @@ def test_default_intervals_keep_their_promise():
         ({"expect": run.AtLeast("test/accuracy", 0.9)}, run.Highest("test/accuracy")),
         ({"expect": run.AtMost("test/error", 0.1)}, run.Lowest("test/error")),
         (
+            {"expect": (run.AtLeast("test/accuracy", 0.9), run.AtMost("test/error", 0.1))},
+            run.Highest("test/accuracy"),
+        ),
+        (
             {"expect": run.AtLeast("test/accuracy", 0.9), "monitor": run.Lowest("test/loss")},
             run.Lowest("test/loss"),
         ),
@@ -161,6 +165,10 @@ COUNTS = ("steps", "log_every", "eval_every", "save_every", "keep", "patience", 
         (
             {"expect": run.AtLeast("final/accuracy", 1.0), "tests": {}},
             "The monitored metric must be one of a test (tests: none), got 'final/accuracy'.",
+        ),
+        (
+            {"expect": (run.AtMost("test/loss", 1.0), run.AtLeast("final/accuracy", 1.0))},
+            "The expected metric must be one of a test (tests: test), got 'final/accuracy'.",
         ),
     ],
     ids=lambda x: x if isinstance(x, str) else "",

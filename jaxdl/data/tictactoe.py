@@ -74,15 +74,14 @@ def score(moves: Mapping[str, Any]) -> dict[str, float]:
 
     moves: those of its "network" alone and of its "search", shape (4520,), and the "best" ones.
     optimal, optimal_searched: the share of positions in which the network, and the search, make a
-    best move. lost, lost_searched: how many lines of play beat them. score: what is asked for in
-    one number: `optimal`, but 0 where a line of play beats the search.
+    best move. lost, lost_searched: how many lines of play beat them.
     """
     told = {}
     for name, who in (("", "network"), ("_searched", "search")):
         actions = np.asarray(moves[who])
         told[f"optimal{name}"] = np.take_along_axis(moves["best"], actions[:, None], 1).mean()
         told[f"lost{name}"] = lost(actions)
-    return told | {"score": 0.0 if told["lost_searched"] else told["optimal"]}
+    return told
 
 
 def lost(actions: Any) -> int:

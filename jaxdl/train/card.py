@@ -53,16 +53,19 @@ def outcome(run: runs.Run, result: Any) -> tuple[str, dict[str, str]]:
         step, value = result.best
         rows["best"] = f"{run.monitor.tag} {progress.number(value)} at step {step}"
     done = result.status != "stopped"
-    if done and run.expect is not None and run.expect.tag in result.metrics:
-        reached = run.expect.met(result.metrics[run.expect.tag])
-        sign = "≥" if run.expect.highest else "≤"
-        verdict = "reached" if reached else "not reached"
-        rows["expected"] = f"{run.expect.tag} {sign} {run.expect.value:g}: {verdict}"
+    known = [score for score in run.expected if done and score.tag in result.history]
+    if known:
+        rows["expected"] = "\n".join(_verdict(score, result) for score in known)
     compiled = progress.duration(result.compile_seconds)
     rows["time"] = f"{progress.duration(result.seconds)}, of which {compiled} compiling"
     rows["folder"] = str(result.folder)
     rows["curves"] = f"tensorboard --logdir {shlex.quote(str(result.folder.parent))}"
     return f"{result.status} at step {result.step:,}", rows
+
+
+def _verdict(score: runs.AtLeast | runs.AtMost, result: Any) -> str:
+    reached = score.met(score.of(result.history[score.tag][1]))
+    return f"{score}: {'reached' if reached else 'not reached'}"
 
 
 def parameters(state: Any) -> list[tuple[str, Any]]:
