@@ -3,6 +3,7 @@
 https://github.com/sotetsuk/pgx
 """
 
+import functools
 from typing import Any
 
 import jax
@@ -17,12 +18,15 @@ def connect_four() -> games.Game:
     return load("connect_four", longest=42)
 
 
+# Cached: a sweep builds the game again while it traces its members over the devices, where JAX
+# 0.10 can compute nothing at once.
+@functools.cache
 def load(name: str, longest: int) -> games.Game:
     """A game of two players, without chance and without hidden cards, by pgx's name for it.
 
     longest: the most moves in a game, which pgx does not tell.
     """
-    # pgx makes arrays as it is imported; a sweep may import it while it traces.
+    # pgx makes arrays as it is imported, and a sweep traces the experiment first.
     with jax.ensure_compile_time_eval():
         env = _made(name)
         first = env.init(jax.random.key(0))

@@ -11,12 +11,12 @@ import numpy as np
 import optax
 import pytest
 
-from jaxdl import errors, metrics
+from jaxdl import errors, metrics, run
 from jaxdl.envs import bandit, cartpole, environment, pendulum
 from jaxdl.learners import advantages, gradient, moments, on_policy, rollouts
 from jaxdl.models import actor_critic
 from jaxdl.nn import distributions
-from jaxdl.train import mesh
+from jaxdl.train import mesh, program
 
 FIXTURE = np.load(pathlib.Path(__file__).parents[1] / "fixtures" / "on_policy.npz")
 KEY = jax.random.key(0)
@@ -300,6 +300,29 @@ def test_environments_lie_over_the_devices_that_share_a_batch():
     assert cut == {jax.P("data")}
     whole = jax.tree.leaves((placed.network, placed.seen, placed.earned[0]))
     assert {x.spec for x in whole} == {jax.P()}
+
+
+def test_two_devices_take_the_steps_of_one():
+    """With its environments cut over them, as a run with `--mesh data=2` has it."""
+    taught = on_policy.ppo(
+        pendulum.make(limit=6),
+        actor_critic.ActorCritic(1, continuous=True, features=(8,)),
+        optax.sgd(1e-2),
+        environments=4,
+        length=8,
+        normalize_observations=True,
+        normalize_rewards=True,
+    )
+    found = []
+    for sizes in (None, {"data": 2}):
+        made = program.Program(
+            run.Run(learner=taught, train=None, steps=4, mesh=sizes, rules=on_policy.RULES), 0, None
+        )
+        carry = made.begin()
+        over = {len(x.sharding.device_set) for x in jax.tree.leaves(carry.state.episodes)}
+        assert over == {1 if sizes is None else 2}
+        found.append(made.advance(carry, None, 0, 3).state)
+    jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, rtol=1e-4, atol=1e-5), *found)
 
 
 def test_every_epoch_has_each_example_once_in_an_order_of_its_own():
