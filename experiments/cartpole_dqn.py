@@ -25,7 +25,7 @@ def experiment(
     double: bool = True,
     prioritised: bool = False,
     updates: int = 16,
-    exploration: float = 12_800,
+    exploration: float = 12_800.0,
     steps: int = 2464,
 ) -> Run:
     """Each step acts for 32 steps of the environment, then learns from `updates` batches."""

@@ -32,8 +32,8 @@ def experiment(
     parallel: int = 128,
     trace: float = 0.8,
     learning_rate: float = 2e-3,
-    episodes: int = 100,
-    steps: int = 1000,
+    episodes: int = 200,
+    steps: int = 2000,
 ) -> Run:
     """AdamW, its learning rate falling to 0; `episodes` games are played in the test."""
     game = pgx_games.connect_four()

@@ -7,7 +7,7 @@ Data: 1,797 real 8×8 scans that ship with scikit-learn, a fifth of them for the
 Cost: 5 s on two CPU cores, compiling aside. Scores: test/unseen 0.97, test/accuracy 0.961, the
 teacher's 0.981 (one seed). A student that learns from labels alone never says 3: 0.
 
-    python -m jaxdl.launch digits_distill --temperature 8
+    python -m jaxdl.launch digits_distill --temperature 2
 """
 
 import jax.numpy as jnp

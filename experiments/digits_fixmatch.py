@@ -2,7 +2,8 @@
 
 Data: 1,797 real 8×8 scans that ship with scikit-learn, a fifth of them for the test; of the others
 two of each class have a label, the rest none.
-Cost: 2 s on two CPU cores, compiling aside. Scores: test/accuracy 0.831 (one seed).
+Cost: 2 s on two CPU cores, compiling aside. Scores: test/accuracy 0.879 (5 seeds, sd 0.018); the
+twenty alone give 0.805, changed in the weak way, and 0.787 in the strong one.
 
     python -m jaxdl.launch digits_fixmatch --sweep weight=0,1 --seeds 5
 """
@@ -21,9 +22,9 @@ def experiment(
     labels: int = 2,
     draw: int = 0,
     weight: float = 1.0,
-    threshold: float = 0.95,
+    threshold: float = 0.8,
     width: int = 128,
-    noise: float = 0.1,
+    noise: float = 0.3,
     erase: int = 3,
     learning_rate: float = 1e-3,
     batch_size: int = 64,
@@ -49,5 +50,5 @@ def experiment(
         train=batches.shuffled(few_labels.paired(train, labels, draw), batch_size),
         tests={"test": batches.once(test, 512)},
         steps=steps,
-        expect=AtLeast("test/accuracy", 0.78),
+        expect=AtLeast("test/accuracy", 0.855),
     )

@@ -26,7 +26,7 @@ def experiment(
     batch_size: int = 128,
     steps: int = 2000,
 ) -> Run:
-    """Adam on the loss of the worst point that 10 steps find; beta instead chooses TRADES."""
+    """Adam on the loss of the worst point that the attack finds; beta instead chooses TRADES."""
     train, test = digits.load()
     ball = adversarial_training.Ball(epsilon, step=epsilon / 4, steps=attack_steps)
     model = mlp.MLP(features=(width, width), classes=10)
