@@ -114,7 +114,9 @@ def minimise(
     def step(state: State, batch: learner.Batch, key: learner.Key) -> tuple[State, learner.Metrics]:
         gradient = jax.grad(total_loss, has_aux=True)
         total, (statistics, measured) = _accumulated(gradient, state, batch, key, microbatches)
-        mean = jax.tree.map(lambda g: (g / measured["loss"].count).astype(g.dtype), total)
+        count = measured["loss"].count
+        count = jnp.where(count > 0, count, 1)  # of nothing that counts the gradient is 0, not NaN
+        mean = jax.tree.map(lambda g: (g / count).astype(g.dtype), total)
         updates, moments = optimizer.update(mean, state.optimizer, state.params)
         params = optax.apply_updates(state.params, updates)
         moving = _averaged(state.average, params, average)

@@ -103,5 +103,12 @@ def test_refuses():
         distillation.distilled(teacher, student, -1)
     with pytest.raises(errors.InputError, match="temperature must be above 0, got 0"):
         distillation.soft_targets(0)
-    with pytest.raises(errors.InputError, match="hard must be at most 1, got 2"):
+    with pytest.raises(errors.InputError, match=r"hard must lie in \[0, 1\], got 2"):
         distillation.soft_targets(1.0, 2)
+
+
+def test_a_batch_in_which_nothing_counts_is_no_step():
+    taught = learner_of(5, distillation.soft_targets(counted=lambda batch: batch["target"] > 3))
+    state = jax.jit(taught.init)(KEY, BATCH)
+    after, _ = jax.jit(taught.step)(state, BATCH, KEY)
+    jax.tree.map(np.testing.assert_array_equal, after.params, state.params)
