@@ -16,7 +16,7 @@ from jaxdl.data import batches, gaussians
 from jaxdl.learners import adversarial
 from jaxdl.losses import adversarial as losses
 from jaxdl.models import mlp
-from jaxdl.run import AtLeast, Run
+from jaxdl.run import AtLeast, Highest, Run
 
 
 def experiment(

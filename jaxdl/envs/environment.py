@@ -114,18 +114,13 @@ def begun(environment: Environment, key: Any, count: int) -> Episode:
 
 
 def advance(
-    environment: Environment, episode: Episode, action: Any, keys: Any
+    environment: Environment, episode: Episode, action: Any, fresh: Episode, key: Any
 ) -> tuple[Episode, Outcome]:
-    """One step, what came of it, and the episode after it: a new one where this one has ended.
-
-    keys: two, of the step and of the new episode; a loop draws those of all its steps at once.
-    """
-    state, reward, terminated = environment.step(episode.state, action, keys[0])
+    """One step, what came of it, and the episode after it: `fresh` where this one has ended."""
+    state, reward, terminated = environment.step(episode.state, action, key)
     length, total = episode.length + 1, episode.total + reward
     truncated = (length >= environment.limit) & ~terminated
     outcome = Outcome(environment.observe(state), reward, terminated, truncated, length, total)
-    fresh = begin(environment, keys[1])
-    # Both are computed, and one is taken: under vmap a branch would be both as well.
     after = jax.tree.map(
         lambda new, old: jnp.where(outcome.ended, new, old), fresh, Episode(state, length, total)
     )

@@ -62,7 +62,10 @@ def advanced(
 ) -> tuple[environments.Episode, environments.Outcome]:
     """Each episode one step later, and what came of it."""
     advance = functools.partial(environments.advance, environment)
-    return jax.vmap(advance)(episodes, action, jax.random.split(key, (len(episodes.length), 2)))
+    step_key, begin_key = jax.random.split(key)
+    count = len(episodes.length)
+    fresh = environments.begun(environment, begin_key, count)
+    return jax.vmap(advance)(episodes, action, fresh, jax.random.split(step_key, count))
 
 
 def played(

@@ -12,6 +12,9 @@ from jaxdl.learners import advantages, moments
 from jaxdl.nn import layout, limits
 
 Scalar = float | int | jax.Array
+# Bytes of new episodes that may wait: those of all steps are begun at once, as random numbers are
+# costly inside a loop, where each step might need them.
+ROOM = 1 << 26
 
 
 class Experience(NamedTuple):
@@ -50,19 +53,25 @@ def played(
     """The episodes after some steps in each, and what happened in them."""
     episodes = layout.spread(episodes)
     advance = jax.vmap(functools.partial(environments.advance, environment))
+    begin = jax.vmap(functools.partial(environments.begin, environment))
+    act_key, step_key, begin_key = jax.random.split(key, 3)
+    count = len(episodes.length)
+    fresh = jax.random.split(begin_key, (length, count))
+    at_once = length * sum(leaf.nbytes for leaf in jax.tree.leaves(episodes)) <= ROOM
+    if at_once:
+        fresh = jax.vmap(begin)(fresh)
 
-    def one(episodes: environments.Episode, keys: Any) -> tuple[environments.Episode, Rollout]:
-        act_key, advance_keys = keys
+    def one(episodes: environments.Episode, now: Any) -> tuple[environments.Episode, Rollout]:
+        act_key, step_keys, fresh = now
+        fresh = fresh if at_once else begin(fresh)
         observation = jax.vmap(environment.observe)(episodes.state)
         policy, _ = act(observation)
         action = policy.sample(act_key)
-        episodes, outcome = advance(episodes, allowed(environment, action), advance_keys)
+        episodes, outcome = advance(episodes, allowed(environment, action), fresh, step_keys)
         return episodes, Rollout(observation, action, policy, outcome)
 
-    act_key, advance_key = jax.random.split(key)
-    count = len(episodes.length)
-    keys = jax.random.split(act_key, length), jax.random.split(advance_key, (length, count, 2))
-    return jax.lax.scan(one, episodes, keys)
+    keys = jax.random.split(act_key, length), jax.random.split(step_key, (length, count))
+    return jax.lax.scan(one, episodes, (*keys, fresh))
 
 
 def values(

@@ -32,8 +32,8 @@ def test_the_double_pendulum_falls():
     assert (made.observation.shape, made.action.shape, made.limit) == ((8,), (1,), 50)
     step = jax.jit(lambda *arguments: environment.advance(made, *arguments))
     episode = environment.begin(made, KEY)
-    for i in range(50):
-        episode, outcome = step(episode, jnp.ones(1), jax.random.split(jax.random.fold_in(KEY, i)))
+    for _ in range(50):
+        episode, outcome = step(episode, jnp.ones(1), episode, KEY)
         if outcome.ended:
             break
     assert outcome.terminated and int(outcome.length) < 50

@@ -104,7 +104,9 @@ def test_an_end_and_the_limit_are_kept_apart():
         for i in range(12):
             push = jnp.int32(i % 2 if action is None else action)
             before = episode
-            episode, outcome = step(episode, push, jax.random.split(jax.random.fold_in(KEY, i)))
+            episode, outcome = step(
+                episode, push, environment.begin(made, jax.random.fold_in(KEY, i)), KEY
+            )
             if outcome.ended:
                 break
         ends.append((bool(outcome.terminated), bool(outcome.truncated), int(outcome.length)))
@@ -121,8 +123,8 @@ def test_an_end_and_the_limit_are_kept_apart():
 
 def test_an_end_at_the_limit_is_an_end():
     made = bandit.make((0.0,))
-    episode, keys = environment.begin(made, KEY), jax.random.split(KEY)
-    _, outcome = environment.advance(made, episode, jnp.int32(0), keys)
+    episode = environment.begin(made, KEY)
+    _, outcome = environment.advance(made, episode, jnp.int32(0), episode, KEY)
     assert outcome.terminated and not outcome.truncated
 
 

@@ -147,6 +147,7 @@ def test_a_match_is_told_from_the_players_side():
     ("module", "make"), [("mctx", tree_search.imported), ("pgx", pgx_games.connect_four)]
 )
 def test_without_the_extra_its_name_is_told(module, make, monkeypatch):
+    pgx_games.load.cache_clear()
     monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(errors.MissingError, match=f'must have {module}, .*\n.*"jaxdl\\[rl\\]"'):
         make()
