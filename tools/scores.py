@@ -93,6 +93,8 @@ def measure(name: str, seeds: int, console: rich.console.Console) -> Measured | 
             start = time.perf_counter()
             result = launch(name, seed=seed, logdir=pathlib.Path(folder), quiet=True)
             seconds.append(time.perf_counter() - start)
+            if result.status == "stopped":
+                sys.exit(75)
             for expect, found in zip(expected, values, strict=True):
                 found.append(expect.of(result.history[expect.tag][1]))
             told = ", ".join(

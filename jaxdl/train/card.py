@@ -48,7 +48,7 @@ def outcome(run: runs.Run, result: Any) -> tuple[str, dict[str, str]]:
     """The title and the rows of the final table."""
     rows: dict[str, str] = {}
     tests = {tag: value for tag, value in result.metrics.items() if tag.split("/")[0] in run.tests}
-    rows["result"] = progress.listed(tests or result.metrics)
+    rows["result"] = progress.listed(tests or result.metrics, "\n")
     if result.best is not None and run.monitor is not None:
         step, value = result.best
         rows["best"] = f"{run.monitor.tag} {progress.number(value)} at step {step}"

@@ -101,16 +101,16 @@ class Line(Progress):
         """Not shown."""
 
 
-def listed(values: Mapping[str, float]) -> str:
+def listed(values: Mapping[str, float], between: str = "  ") -> str:
     """Metrics on one line, losses first."""
     names = sorted(values, key=lambda name: not name.endswith("loss"))
-    return "  ".join(f"{name} {number(values[name])}" for name in names)
+    return between.join(f"{name} {number(values[name])}" for name in names)
 
 
 def number(value: float) -> str:
     """A number in about four digits."""
     if not math.isfinite(value) or value == 0:
-        return str(value)
+        return f"{value:g}"
     size = abs(value)
     if size >= 1e6 or size < 1e-4:
         return f"{value:.3g}"
