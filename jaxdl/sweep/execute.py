@@ -244,7 +244,7 @@ def _own(experiment: Experiment, shared: runs.Run, member: Member) -> runs.Run:
     are; and compiled evaluations hang on the group's tests.
     """
     streamed = plan.streamed(shared)
-    read = [name for name, test in shared.tests.items() if not isinstance(test, batches.InOrder)]
+    read = plan.read_tests(shared)
     if not (shared.summaries or streamed or read):
         return shared
     own = experiment.make(member.setting)

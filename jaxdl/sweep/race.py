@@ -54,7 +54,7 @@ def decide(run: runs.Run, members: int, ways: Ways) -> tuple[Decision, programs.
     alone = Decision(False, 1, "")
     if members == 1:
         return alone._replace(why="there is one"), None
-    if plan.streamed(run):
+    if plan.streamed(run) or plan.read_tests(run):
         return alone._replace(why="streams are read by one run at a time"), None
     if run.mesh is not None and "member" not in run.mesh and jax.device_count() > 1:
         return alone._replace(why="each has the whole mesh"), None
