@@ -124,6 +124,9 @@ def _command(argv: Sequence[str]) -> int:
     started = _elsewhere(argv, options)
     if started is not None:
         return started
+    if options.jobs is not None and options.slurm is None:
+        # The jobs, which inherit it, share this machine's GPUs with this process and one another.
+        os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     _set_up()
     # The signature was read without the file; Enums and dataclasses are to be the file's own.
     known = hyperparameters.of(file.function)

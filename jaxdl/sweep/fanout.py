@@ -89,9 +89,13 @@ class Came(NamedTuple):
 
 
 def check(where: Elsewhere) -> None:
-    """errors.InputError: a job of these settings would run its group more than once."""
-    if where.kind != "slurm":
-        return
+    """errors.InputError: no such job can run here, or it would run its group more than once."""
+    if where.kind == "slurm":
+        _check_once(where)
+    submit.check(where.kind, "--jobs N runs groups side by side")
+
+
+def _check_once(where: Elsewhere) -> None:
     parameters = submit.parameters(where.settings)
     for name in ("nodes", "tasks_per_node"):
         if parameters.get(name, 1) > 1:
@@ -134,8 +138,8 @@ def _came(part: Part, job: Any) -> Came:
         fault = job.exception()
         if fault is None:
             result = job.result()
-            if isinstance(result, bool):
-                return Came(result)
+            if result is None or isinstance(result, str):
+                return Came(result is None)
             kind, text = getattr(errors, result[0]), result[1]
         else:
             text = _last_line(str(fault))
@@ -168,13 +172,13 @@ def _described(part: Part) -> dict[str, Any]:
 
 
 class Job(submit.Requeued):
-    """Runs the group of a folder in a process of its own: False where a signal came between, what
-    a user can mend as the name of its class and its message.
+    """Runs the group of a folder in a process of its own: the name of the signal that came between,
+    or what a user can mend as the name of its class and its message.
 
-    After the time limit it is queued again; after a SIGTERM, as of `scancel`, it is not.
+    After the time limit it is queued again, and by SLURM where that preempts it.
     """
 
-    def run(self, folder: str) -> bool | tuple[str, str]:
+    def run(self, folder: str) -> str | tuple[str, str] | None:
         """folder: <sweep>/groups/<n>."""
         try:
             return run_part(pathlib.Path(folder))
@@ -184,11 +188,28 @@ class Job(submit.Requeued):
 
     def stopped(self, result: Any) -> bool:
         """Whether a signal came between."""
-        return result is False
+        return isinstance(result, str)
+
+    def preempted(self, result: Any) -> bool:
+        """Whether it was SLURM, or `scancel`, and not the launcher."""
+        on_slurm = os.environ.get("SUBMITIT_EXECUTOR") == "slurm"
+        return on_slurm and self.stopped(result) and result != submit.ASKED
 
 
-def run_part(folder: pathlib.Path) -> bool:
-    """Run the group of this folder; False where a signal came between."""
+def run_part(folder: pathlib.Path) -> str | None:
+    """Run the group of this folder; the name of the signal that came between, if one did."""
+    from jaxdl.sweep import local  # needs submitit, which a job has
+
+    with stop.Catcher() as stopping:
+        local.end_with_launcher()
+        part = _read(folder)
+        console = rich.console.Console(highlight=False)
+        finished = part.run(console, stopping)
+    return None if finished else str(stopping.requested)
+
+
+def _read(folder: pathlib.Path) -> Part:
+    """The group of a folder, with JAX as its launcher has set it."""
     try:
         kept = json.loads((folder / GROUP).read_text())
     except (OSError, ValueError) as error:
@@ -199,10 +220,7 @@ def run_part(folder: pathlib.Path) -> bool:
                 jax.config.update(name, value)
     if kept["mesh"] is None:
         execute.share_cores()
-    part = _revived(folder, kept)
-    console = rich.console.Console(highlight=False)
-    with stop.Catcher() as stopping:
-        return part.run(console, stopping)
+    return _revived(folder, kept)
 
 
 def _revived(folder: pathlib.Path, kept: Mapping[str, Any]) -> Part:

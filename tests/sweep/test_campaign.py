@@ -292,23 +292,38 @@ def test_a_search_goes_on_where_the_experiment_refuses(toy, capsys):
     assert small.curves(toy / "runs/toy/b") == {}
 
 
-def test_a_signal_stops_groups_side_by_side(toy, monkeypatch):
-    """The launcher's own process gets it, and passes it on."""
+@pytest.mark.parametrize("how", ["SIGTERM", "Ctrl-C", "SIGKILL"])
+def test_a_signal_stops_groups_side_by_side(how, toy, monkeypatch):
+    """The launcher's own process gets it, and passes it on; a terminal's goes to all its group."""
     tests = str(pathlib.Path(launch.__file__).parent.parent)
     monkeypatch.setenv("PYTHONPATH", tests + os.pathsep + os.environ.get("PYTHONPATH", ""))
     sizes = ["--steps", "10000000", "--every", "1000", "--chunk", "100"]
     words = ["toy", "--sweep", "size=3,4", *sizes, "--jobs", "2", "--name", "a"]
-    process = runs.child(STOPPED, False, *words)
+    process = runs.child(STOPPED, False, *words, start_new_session=True)
     saved = "runs/toy/a/size=*/checkpoints"
     while len({path.parent for path in toy.glob(f"{saved}/*000")}) < 2 and process.poll() is None:
         time.sleep(0.01)
-    process.send_signal(signal.SIGTERM)
+    number = signal.SIGINT if how == "Ctrl-C" else signal.Signals[how]
+    (os.killpg if how == "Ctrl-C" else os.kill)(process.pid, number)
     _, complaints = process.communicate(timeout=60)
-    assert process.returncode == stop.EXIT_CODE, complaints
-    rows = small.table(toy / "runs/toy/a")
-    assert [row["status"] for row in rows.values()] == ["stopped"] * 2
-    for row in rows.values():  # they had the time to save
-        assert (toy / f"runs/toy/a/{row['label']}/checkpoints/{row['step']}").is_dir()
+    if how == "SIGKILL":  # the groups end by themselves
+        assert process.returncode == -signal.SIGKILL
+        deadline = time.monotonic() + 60
+        while any(result(toy, size) is None for size in (3, 4)) and time.monotonic() < deadline:
+            time.sleep(0.05)
+    else:
+        assert process.returncode == stop.EXIT_CODE, complaints
+        rows = small.table(toy / "runs/toy/a")
+        assert [row["status"] for row in rows.values()] == ["stopped"] * 2
+    for size in (3, 4):  # they had the time to save
+        ended = result(toy, size)
+        assert ended["status"] == "stopped"
+        assert (toy / f"runs/toy/a/size={size}/checkpoints/{ended['step']}").is_dir()
+
+
+def result(toy, size):
+    """How a member's record says that it ended."""
+    return json.loads((toy / f"runs/toy/a/size={size}/run.json").read_text())["result"]
 
 
 BAD = {
