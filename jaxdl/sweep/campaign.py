@@ -76,14 +76,12 @@ class Outcome(NamedTuple):
 def run_all(campaign: Campaign) -> Outcome:
     """Run what has not been run yet, and report; a folder with the beginning is gone on with."""
     base = campaign.experiment.base
-    hyperparameters = {**base.hyperparameters, **campaign.asked.recorded()}
+    recorded = base._replace(hyperparameters={**base.hyperparameters, **campaign.asked.recorded()})
     began = time.perf_counter()
     first = campaign.experiment.make({})
     _check(campaign, first)
     with stop.Catcher() as stopping:
-        kept = record.claim(
-            campaign.folder, base._replace(hyperparameters=hyperparameters), {"digest": None}
-        )
+        kept = record.claim(campaign.folder, recorded, {"digest": None})
         console = rich.console.Console(quiet=campaign.quiet, highlight=False)
         with lock.Lock(campaign.folder):
             finished, parts, failed = _rounds(campaign, first, stopping, console)
@@ -244,7 +242,7 @@ def _ensembles(
         alike.setdefault((part.group.label, part.group.varied), []).append(part)
     judged: dict[tuple[str, str], ensemble.Judged] = {}
     for (label, varied), some in alike.items():
-        sound = [m for part in some for m in part.members if m.status in report.FINISHED]
+        sound = [m for part in some for m in part.members if m.status in record.SUCCEEDED]
         if not sound:
             continue
         make = functools.partial(some[0].group.made, campaign.experiment.make)
@@ -259,9 +257,9 @@ def _ensembles(
 
 
 def _score(members: Sequence[execute.Member], setting: space.Setting) -> float | None:
-    """The mean over seeds of the best value, None where a seed failed or was not run."""
+    """The mean over seeds of the best value, None where a seed has none or did not finish."""
     rows = [_row(member) for member in members if member.setting == setting]
-    found = [row.best[1] for row in rows if row.best and row.status in report.FINISHED]
+    found = [row.best[1] for row in rows if row.best and row.status in record.SUCCEEDED]
     return sum(found) / len(found) if found and len(found) == len(rows) else None
 
 
@@ -294,7 +292,7 @@ def _row(member: execute.Member) -> report.Member:
         status=kept.get("status", "stopped"),
         step=kept.get("step", 0),
         seconds=kept.get("seconds", 0.0),
-        best=None if best is None else (best[0], best[1]),
+        best=None if best is None or best[1] is None else (best[0], best[1]),  # null: infinite
         metrics={tag: value for tag, value in kept.get("metrics", {}).items() if value is not None},
         history={tag: _columns(points) for tag, points in curves.items()},
         folder=member.folder,

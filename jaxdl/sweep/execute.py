@@ -28,7 +28,6 @@ from jaxdl.train import program as programs
 
 DEVICES_FLAG = "xla_force_host_platform_device_count"
 MOST_CORES = 8  # a small sweep would fill more with members that nobody asked for
-FINISHED = ("completed", "stopped early", "failed")
 Say = Callable[..., None]
 Compiled = dict[Any, tuple[race.Decision, programs.Program]]  # by the shape of a group
 
@@ -45,7 +44,7 @@ class Member(NamedTuple):
     def status(self) -> str | None:
         """How it ended, None where it has not."""
         status = ((record.load(self.folder) or {}).get("result") or {}).get("status")
-        return status if status in FINISHED else None
+        return status if status in record.ENDED else None
 
     @property
     def varied(self) -> dict[str, Any]:

@@ -70,15 +70,21 @@ class Part(NamedTuple):
             lambda line, style="": console.print(line, style=style, soft_wrap=True),
             self.quiet,
             stopping,
-            lambda decision: write(self.folder / DECISION, decision._asdict()),
+            lambda decision: _write(self.folder / DECISION, decision._asdict()),
             compiled,
         )
 
     def _decision(self) -> race.Decision | None:
+        path = self.folder / DECISION
         try:
-            return race.Decision(**json.loads((self.folder / DECISION).read_text()))
-        except (OSError, ValueError, TypeError):
-            return None  # not made yet: it is made anew
+            return race.Decision(**json.loads(path.read_text()))
+        except FileNotFoundError:
+            return None  # not made yet
+        except (OSError, ValueError, TypeError) as error:  # another way cannot go on with it
+            raise errors.StorageError(
+                f"{path} must be readable, got {error}. "
+                f"Put back a copy, or delete {self.folder} to run its group from the beginning."
+            ) from error
 
 
 class Came(NamedTuple):
@@ -113,7 +119,7 @@ def side_by_side(
     if not todo:
         return Came(True)
     for part in todo:
-        write(part.folder / GROUP, _described(part))
+        _write(part.folder / GROUP, _described(part))
     jobs = submit.map(
         submit.executor(where.kind, todo[0].folder.parent / "logs" / "%j", where.settings),
         Job(),
@@ -243,14 +249,8 @@ def _revived(folder: pathlib.Path, kept: Mapping[str, Any]) -> Part:
     return Part(experiment, plan.Group(tuple(kept["varied"]), settings), kept["seeds"], folder)
 
 
-def write(path: pathlib.Path, content: Any) -> None:
-    """JSON, whole or not at all."""
-    partial = path.with_name(f"{path.name}.partial")
-    try:
+def _write(path: pathlib.Path, content: Any) -> None:
+    """JSON into a folder that may yet have to be made."""
+    with record.writing(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(json.dumps(content))
-        os.replace(partial, path)
-    except OSError as error:
-        raise errors.StorageError(
-            f"The sweep's folder must be writable, got {path}: {error.strerror}."
-        ) from error
+    record.put(path, content)

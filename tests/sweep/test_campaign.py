@@ -1,5 +1,6 @@
 """Sweeps from the command line: what they leave behind, how they stop, what they refuse."""
 
+import dataclasses
 import inspect
 import json
 import logging
@@ -11,13 +12,14 @@ import sys
 import time
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import runs
 import small
 from tensorboard.plugins.hparams import plugin_data_pb2
 
-from jaxdl import errors, launch
+from jaxdl import errors, launch, metrics, run
 from jaxdl.sweep import campaign, race
 from jaxdl.train import loop, stop
 
@@ -278,6 +280,25 @@ def test_a_group_that_fails_does_not_keep_the_others(toy):
         "size=3": "stopped",
         "size=4": "completed",
     }
+
+
+@pytest.mark.parametrize("value", ["inf", "nan"])
+def test_a_search_goes_on_where_a_run_has_no_best(value, tmp_path, monkeypatch):
+    monkeypatch.setattr(campaign, "BATCH", 2)
+
+    def endless(rate: float = 0.1) -> run.Run:
+        made = small.walk(rate)
+        score = {"loss": metrics.Mean.of(jnp.full(2, float(value)))}
+        taught = made.learner._replace(evaluate=lambda state, batch, key: score)
+        return dataclasses.replace(made, learner=taught)
+
+    found = small.run_all(endless, tmp_path, "rate=log(0.01,1)", search="tpe", samples=4)
+    assert [(member.status, member.best) for member in found.members] == [("completed", None)] * 4
+    path = tmp_path / found.members[0].label / "run.json"  # as one that counted infinity has left
+    record = json.loads(path.read_text())
+    path.write_text(json.dumps(record | {"result": record["result"] | {"best": [10, None]}}))
+    again = small.run_all(endless, tmp_path, "rate=log(0.01,1)", search="tpe", samples=4)
+    assert again.members[0].best is None
 
 
 def test_a_search_goes_on_where_the_experiment_refuses(toy, capsys):

@@ -90,12 +90,23 @@ def test_the_mesh_and_the_cache_go_along(tmp_path):
     assert all(hasattr(jax.config, name) for name in fanout.CACHE)
 
 
+def test_a_way_that_cannot_be_read_is_not_chosen_anew(tmp_path):
+    mine = part(tmp_path, 3)
+    assert mine._decision() is None
+    mine.folder.mkdir(parents=True)
+    (mine.folder / fanout.DECISION).write_text('{"together": tr')
+    with pytest.raises(
+        errors.StorageError, match=r"decision.json must be readable, got Exp.*\. Put"
+    ):
+        mine._decision()
+
+
 def test_a_file_is_written_whole(tmp_path, monkeypatch):
     path = tmp_path / "new" / "decision.json"
-    fanout.write(path, {"a": 1})
+    fanout._write(path, {"a": 1})
     monkeypatch.setattr(os, "replace", lambda *paths: (_ for _ in ()).throw(OSError(28, "full")))
     with pytest.raises(errors.StorageError, match="must be writable"):
-        fanout.write(path, {"a": 2})
+        fanout._write(path, {"a": 2})
     assert json.loads(path.read_text()) == {"a": 1}
 
 
