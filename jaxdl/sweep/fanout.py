@@ -1,4 +1,4 @@
-"""Groups of a sweep side by side, each in a process or job of its own.
+"""Groups of a sweep: in this process, or side by side, each in a process or job of its own.
 
 <sweep>/groups/<n>/group.json     what the group is, for its process
 <sweep>/groups/<n>/decision.json  how it runs
@@ -14,6 +14,7 @@ from typing import Any, Literal, NamedTuple
 
 import jax
 import rich.console
+import rich.text
 
 from jaxdl import errors, hyperparameters, submit, values
 from jaxdl import experiment as files
@@ -88,10 +89,10 @@ class Part(NamedTuple):
 
 
 class Came(NamedTuple):
-    """What came of groups side by side. finished: all. error: of the first that failed."""
+    """What came of groups. finished: all. error: of the first that failed."""
 
     finished: bool
-    error: errors.UserError | None = None
+    error: Exception | None = None
 
 
 def check(where: Elsewhere) -> None:
@@ -109,6 +110,24 @@ def _check_once(where: Elsewhere) -> None:
                 "--slurm of a sweep must have one node and one task for each group, "
                 f"got {name}={parameters[name]}."
             )
+
+
+def one_by_one(
+    parts: Sequence[Part],
+    console: rich.console.Console,
+    stopping: stop.Catcher,
+    compiled: execute.Compiled | None,
+) -> Came:
+    """Run the groups in this process; one that fails does not keep the others."""
+    failed, finished = None, True
+    for part in parts:
+        try:
+            finished = part.run(console, stopping, compiled) and finished
+        except Exception as error:
+            failed = failed or error
+            line = f"  {_named(part)}: {type(error).__name__}: {error}".splitlines()[0]
+            console.print(rich.text.Text(line, style="red"), soft_wrap=True)
+    return Came(finished and failed is None, failed)
 
 
 def side_by_side(

@@ -20,7 +20,7 @@ import small
 from tensorboard.plugins.hparams import plugin_data_pb2
 
 from jaxdl import errors, launch, metrics, run
-from jaxdl.sweep import campaign, race
+from jaxdl.sweep import campaign, execute, race
 from jaxdl.train import loop, stop
 
 HEAD = '''"""A noisy walk to zero.
@@ -280,6 +280,26 @@ def test_a_group_that_fails_does_not_keep_the_others(toy):
         "size=3": "stopped",
         "size=4": "completed",
     }
+
+
+def test_a_group_that_fails_in_this_process_does_not_keep_the_others(toy, monkeypatch, capsys):
+    running = execute.run
+
+    def run_all_but_3(experiment, group, *rest):
+        if group.label == "size=3":
+            raise ArithmeticError("not here")
+        return running(experiment, group, *rest)
+
+    monkeypatch.setattr(execute, "run", run_all_but_3)
+    with pytest.raises(ArithmeticError):
+        launched("toy --sweep size=3,4 --name a")
+    assert "  size=3: ArithmeticError: not here" in capsys.readouterr().out
+    rows = small.table(toy / "runs/toy/a")
+    assert {label: row["status"] for (label, _), row in rows.items()} == {
+        "size=3": "stopped",
+        "size=4": "completed",
+    }
+    assert json.loads((toy / "runs/toy/a/run.json").read_text())["result"]["status"] == "stopped"
 
 
 @pytest.mark.parametrize("value", ["inf", "nan"])
