@@ -127,12 +127,14 @@ def _check(campaign: Campaign, first: run.Run) -> None:
 
 def _rounds(
     campaign: Campaign, first: run.Run, stopping: stop.Catcher, console: rich.console.Console
-) -> tuple[bool, list[fanout.Part], errors.UserError | None]:
+) -> tuple[bool, list[fanout.Part], Exception | None]:
     """Whether all have been run, the groups, and why one could not be."""
     done: list[fanout.Part] = []
     compiled: execute.Compiled | None = {} if campaign.asked.search else None
     at, quiet = campaign.folder / "groups", campaign.quiet
     for number, (settings, tell) in enumerate(_proposed(campaign, first)):
+        if stopping.requested is not None:
+            return False, done, None
         groups = plan.groups(campaign.experiment.make, _accepted(campaign, settings, console))
         if not groups:
             tell([])
@@ -153,7 +155,7 @@ def _rounds(
                 lambda: stopping.requested is not None,
             )
         else:
-            came = fanout.Came(all(part.run(console, stopping, compiled) for part in parts))
+            came = fanout.one_by_one(parts, console, stopping, compiled)
         if not came.finished:
             return False, done, came.error
         tell([member for part in parts for member in part.members])

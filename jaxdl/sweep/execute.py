@@ -111,13 +111,16 @@ def run(
     """
     if all(member.status for member in mine):
         return True
+    if stopping.requested is not None:
+        return False
     first = experiment.make(group.settings[0])
     make = functools.partial(group.made, experiment.make)
     numbers = [{name: m.setting[name] for name in group.varied} for m in mine]
     family = programs.Family(make, [m.seed for m in mine], numbers)
     ways = race.Ways(
         functools.partial(_alone, first, family),
-        lambda size: _joined(first, family, size + -size % _shards(first)),
+        functools.partial(_joined, first, family),
+        _shards(first),
     )
     if compiled is None or plan.streamed(first):
         compiled = {}  # what a stream gives, a group's shape does not tell
@@ -147,7 +150,9 @@ def _wasteful(decision: race.Decision, members: int) -> bool:
 
 
 def _alone(run: runs.Run, family: programs.Family) -> tuple[programs.Program, batches.Feed]:
-    """The program of the first member, and its feed."""
+    """The program of the first member, and its feed: as of a run that is not of a sweep."""
+    if "member" in (run.mesh or {}):
+        run = dataclasses.replace(run, mesh=None)
     feed = batches.opened(run.train, family.seeds[0])
     return programs.Program(run, family.seeds[0], feed.first(), family), feed
 
@@ -158,9 +163,8 @@ def _joined(
     """The program of a wave of members, and the feed of the first wave."""
     mesh = _spread(run)
     if mesh is not None and size % _shards(run):
-        mesh = {"member": 1}  # begun on other devices
+        mesh = {"member": 1}  # begun on other devices, or too large for so many at once
     theirs, feed = _wave(run, family, size)
-
     run = dataclasses.replace(run, mesh=mesh)
     return programs.Program(run, theirs.seeds[0], feed.first(), theirs, together=True), feed
 
@@ -180,7 +184,7 @@ def share_cores() -> None:
 
 
 def _shards(run: runs.Run) -> int:
-    """How many parts a wave is cut into; its members must be a multiple, the last fills it up."""
+    """How many devices there are for members that run together."""
     return meshes.make(_spread(run)).shape.get("member", 1)
 
 
