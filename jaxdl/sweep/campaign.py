@@ -6,6 +6,7 @@ The sweep's folder has a record like a run's, so that it is resumed like one.
 import collections
 import functools
 import inspect
+import os
 import pathlib
 import shlex
 import time
@@ -16,9 +17,10 @@ import numpy as np
 import rich.console
 import rich.text
 
-from jaxdl import errors, hyperparameters, options, run
+from jaxdl import cluster, errors, hyperparameters, options, run
 from jaxdl.sweep import ensemble, execute, fanout, plan, reading, report, search, space
 from jaxdl.train import event_file, lock, progress, record, stop
+from jaxdl.train import mesh as meshes
 
 BATCH = 16  # settings that a search proposes at a time, so that they can run together
 Elsewhere = fanout.Elsewhere
@@ -96,13 +98,35 @@ def run_all(campaign: Campaign) -> Outcome:
     if failed is not None:
         raise failed
     if not finished:
-        again = f"python -m jaxdl.launch --resume {shlex.quote(str(campaign.folder))}"
-        console.print(f"Stopped. Go on with: {again}", soft_wrap=True)
+        console.print(f"Stopped. Go on with: {_again(campaign)}", soft_wrap=True)
     return Outcome(status, rows)
+
+
+def _again(campaign: Campaign) -> str:
+    """The command that goes on with it, in the same way."""
+    words = ["python", "-m", "jaxdl.launch", "--resume", str(campaign.folder)]
+    if campaign.experiment.mesh is not None:
+        sizes = campaign.experiment.mesh.items()
+        words += ["--mesh", ",".join(f"{axis}={size}" for axis, size in sizes)]
+    if campaign.elsewhere is not None:
+        where = campaign.elsewhere
+        words += ["--slurm", where.settings] if where.kind == "slurm" else []
+        words += ["--jobs", str(where.jobs)]
+    if campaign.ensemble:
+        words.append("--ensemble")
+    return shlex.join(words)
 
 
 def _check(campaign: Campaign, first: run.Run) -> None:
     """What would be refused later, before there is a folder."""
+    if cluster.count() > 1:
+        raise errors.InputError(
+            f"A sweep must run in one process, got {cluster.count()}. "
+            "--jobs N runs its groups side by side, --slurm as jobs."
+        )
+    mesh = campaign.experiment.mesh or {}
+    if "member" in mesh and len(mesh) > 1:
+        raise errors.InputError("--mesh of a sweep must have the axis member alone, or not at all.")
     if campaign.seeds[-1] > options.LARGEST_SEED:
         raise errors.InputError(
             f"--seed and --seeds must make seeds of at most {options.LARGEST_SEED}, "
@@ -115,7 +139,9 @@ def _check(campaign: Campaign, first: run.Run) -> None:
     else:
         _search(campaign, first)
     if campaign.elsewhere is not None:
-        fanout.check(campaign.elsewhere)
+        fanout.check(campaign.elsewhere)  # which has devices of its own
+    else:
+        meshes.make(first.mesh)
     if campaign.ensemble:
         if first.learner.predict is None:
             raise errors.InputError(
@@ -185,11 +211,12 @@ def resumed(folder: pathlib.Path) -> Asked | None:
 
     errors.InputError: it holds a member of a sweep, which its sweep alone can go on with.
     """
-    outer = record.load(folder.parent) if (folder.parent / record.FILE).is_file() else None
+    parent = folder.resolve().parent
+    outer = record.load(parent) if (parent / record.FILE).is_file() else None
     if outer is not None and Asked.read(outer["hyperparameters"]) is not None:
         raise errors.InputError(
             f"--resume must be the folder of a whole sweep, got a member, {folder}.\n"
-            f"Resume {folder.parent}."
+            f"Resume {os.path.relpath(parent)}."
         )
     return Asked.read(record.read(folder).hyperparameters)
 

@@ -17,10 +17,11 @@ import numpy as np
 import pytest
 import runs
 import small
+import submitit  # noqa: F401 - it sets up logging, which closes what a test captures
 from tensorboard.plugins.hparams import plugin_data_pb2
 
-from jaxdl import errors, launch, metrics, run
-from jaxdl.sweep import campaign, execute, race
+from jaxdl import errors, launch, metrics, run, submit
+from jaxdl.sweep import campaign, execute, fanout, race
 from jaxdl.train import loop, stop
 
 HEAD = '''"""A noisy walk to zero.
@@ -367,63 +368,20 @@ def result(toy, size):
     return json.loads((toy / f"runs/toy/a/size={size}/run.json").read_text())["result"]
 
 
-BAD = {
-    "toy --sweep reat=1,2": "--sweep must name hyperparameters of the experiment, got 'reat'. "
-    "Did you mean rate?",
-    "toy --sweep rate=": "--sweep rate must have at least one value, got none.",
-    "toy --sweep rate=log(0.5,0.1) --samples 3": None,
-    "toy --sweep rate=log(-1,1) --samples 3": "--sweep rate: A range of log must begin above 0, "
-    "got log(-1,1). `uniform` may begin anywhere.",
-    "toy --sweep rate=log(1e-3,1)": "A sweep over a range must say how many settings to draw, "
-    "got rate=log(0.001,1).\nAdd --samples 32, or list the values.",
-    "toy --jobs 2": "--jobs must come with a sweep: --sweep or --seeds.",
-    "toy --ensemble": "--ensemble must come with a sweep: --sweep or --seeds.",
-    "toy --sweep rate=0.1,0.2 --search tpe": "--search must come with --samples N, how many "
-    "settings to try.",
-    "toy --sweep rate=0.1,0.2 --search best --samples 2": None,
-    "toy --sweep seed=1,2": "--sweep must leave the seed alone. Give --seeds 8 instead.",
-    "blind --sweep rate=log(1e-3,1) --search tpe --samples 2": "A search must have a monitored "
-    "metric; set Run.monitor.",
-    "toy --samples 3": "A sweep must name what varies: --sweep width=64,128, or define "
-    "`def sweep()` in the experiment's file.",
-    "toy --seeds 3 --seed 4294967295": "--seed and --seeds must make seeds of at most 4294967295, "
-    "got 4294967295 and 3.",
-    "toy --seeds 2 --ensemble": "--ensemble must have a learner with `predict`, got one without.",
-    "toy --seeds 0": "--seeds must be at least 1, got 0.",
-    "toy --seeds 2 --dry-run": None,
-}
+def test_a_sweep_is_resumed_as_it_was_begun(toy, capsys, monkeypatch):
+    """As jobs of SLURM's, and never as one job; when it stops it says how."""
+    monkeypatch.setattr(submit, "slurm", None)
+    monkeypatch.setattr(submit, "check", lambda *given: None)
+    stopped = fanout.Came(False)
+    monkeypatch.setattr(fanout, "side_by_side", lambda where, *rest: asked.append(where) or stopped)
+    asked, words = [], "--mesh member=2 --slurm time=10,mem=1GB --jobs 3"
+    assert launched(f"toy --seeds 2 --name a {words}") == stop.EXIT_CODE
+    again = f"--resume runs/toy/a {words}"
+    assert capsys.readouterr().out.splitlines()[-1].endswith(f"python -m jaxdl.launch {again}")
+    assert launched(again) == stop.EXIT_CODE
+    assert asked == [fanout.Elsewhere("slurm", 3, "time=10,mem=1GB")] * 2
 
 
-@pytest.mark.parametrize("command", BAD, ids=lambda command: command.replace(" ", "_"))
-def test_refuses(command, toy, capsys):
-    assert launched(command) == 2
-    complaint = capsys.readouterr().err
-    assert complaint.startswith("error: ")
-    assert 1 <= len(complaint.splitlines()) <= 3
-    if BAD[command] is not None:
-        assert complaint == f"error: {BAD[command]}\n"
-    assert not (toy / "runs").exists()
-
-
-def test_refuses_to_resume_a_run_as_a_sweep(toy, capsys):
-    assert launched("toy --name one") == 0
-    capsys.readouterr()
-    assert launched("--resume runs/toy/one --ensemble") == 2
-    message = "--ensemble must come with a sweep, got the folder of a run, runs/toy/one."
-    assert capsys.readouterr().err == f"error: {message}\n"
-
-
-def test_refuses_to_resume_a_member_alone(toy, capsys):
-    assert launched("toy --sweep rate=0.1,0.2 --name a") == 0
-    capsys.readouterr()
-    assert launched("--resume runs/toy/a/rate=0.1") == 2
-    message = "--resume must be the folder of a whole sweep, got a member, runs/toy/a/rate=0.1."
-    assert capsys.readouterr().err.startswith(f"error: {message}\n")
-
-
-def test_refuses_another_sweep_in_the_folder(toy, capsys):
-    assert launched("toy --sweep rate=0.1,0.2 --name a") == 0
-    capsys.readouterr()
-    assert launched("toy --sweep rate=0.1,0.3 --name a") == 2
-    complaint = capsys.readouterr().err
-    assert "holds another run: --sweep was ['rate=0.1,0.2'], now ['rate=0.1,0.3']" in complaint
+def test_a_sweep_of_which_nothing_is_finite_says_so(toy):
+    assert launched("toy --harm 1 --seeds 2 --name a") == errors.NonFiniteError.exit_code
+    assert launched("toy --sweep harm=0.0,1.0 --name b") == 0
