@@ -39,6 +39,7 @@ def experiment(
         train=batches.shuffled(split.train, batch_size),
         tests={"test": batches.once(split.test, 512)},
         steps=steps,
+        rules=masked_autoencoder.RULES,
         summaries={"drawings": masking.drawings(model, shown, ratio)},
         expect=AtMost("test/loss", 0.037),
     )

@@ -8,7 +8,6 @@ import dataclasses
 import gc
 import inspect
 import io
-import json
 import os
 import pathlib
 import shlex
@@ -32,8 +31,8 @@ INTERRUPTED = 130  # the shell's code for a Ctrl-C, here before training began
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The command; returns its exit code: 0 done, 2 bad input, 3 not finite, 4 storage, 75 stopped
-    and saved. A fault of the program keeps its traceback.
+    """The command; returns its exit code: 0 done, 2 bad input, 3 not finite (of a sweep: no run
+    was), 4 storage, 75 stopped and saved. A fault of the program keeps its traceback.
     """
     argv = sys.argv[1:] if argv is None else list(argv)
     if isinstance(sys.stdout, io.TextIOWrapper):
@@ -83,6 +82,11 @@ def launch(
     _check_known(launching, values)
     given = [repr(launching.name), *(f"{key}={value!r}" for key, value in values.items())]
     arranged = _arranged(launching, values, options, f"launch({', '.join(given)})", quiet)
+    if arranged.asked is not None:
+        raise errors.InputError(
+            f"launch() must resume a run, got the folder of a sweep, {arranged.folder}.\n"
+            f"`{manual.COMMAND} --resume` goes on with it."
+        )
     return _train(arranged, options, quiet)
 
 
@@ -109,7 +113,7 @@ def _command(argv: Sequence[str]) -> int:
     if words[0].startswith("-") and asks_help:
         manual.show_usage(console, opt.ALL)
         return 0
-    file = _file_to_resume(words) if words[0].startswith("-") else experiment.find(words.pop(0))
+    file = opt.file_to_resume(words) if words[0].startswith("-") else experiment.find(words.pop(0))
     known = hyperparameters.of(file.signature(), file)
     _check_collisions(file, known)
     if asks_help:
@@ -121,9 +125,12 @@ def _command(argv: Sequence[str]) -> int:
         hyperparameters.assemble(file.signature(), values)  # what is required has been given
     else:
         opt.folder_to_resume(options.resume, options.logdir, file.name)
-    started = _elsewhere(argv, options)
+    started = _elsewhere(argv, options, file.name)
     if started is not None:
         return started
+    if options.jobs is not None and options.slurm is None:
+        # The jobs, which inherit it, share this machine's GPUs with this process and one another.
+        os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     _set_up()
     # The signature was read without the file; Enums and dataclasses are to be the file's own.
     known = hyperparameters.of(file.function)
@@ -154,9 +161,9 @@ def _completed(
     return reading.completed(options.sweep, known, values)
 
 
-def _elsewhere(argv: Sequence[str], options: opt.Options) -> int | None:
+def _elsewhere(argv: Sequence[str], options: opt.Options, name: str) -> int | None:
     """The exit code of what runs in other processes; None: it runs in this one."""
-    if options.slurm is not None and not options.sweeps:
+    if options.slurm is not None and not _sweeps(options, name):
         from jaxdl import submit
 
         return submit.slurm(opt.without(argv, "slurm"), options.slurm)
@@ -171,13 +178,27 @@ def _elsewhere(argv: Sequence[str], options: opt.Options) -> int | None:
     return None
 
 
+def _sweeps(options: opt.Options, name: str) -> bool:
+    """Whether many runs are asked for, or were in the folder to resume; name: the experiment's."""
+    if options.sweeps or options.resume is None:
+        return options.sweeps
+    from jaxdl.sweep import campaign
+
+    folder = opt.folder_to_resume(options.resume, options.logdir, name)
+    return campaign.resumed(folder) is not None
+
+
 class _Arranged(NamedTuple):
-    """A launch whose every choice has been made, but for the run itself."""
+    """A launch whose every choice has been made, but for the run itself.
+
+    asked: the sweep that the folder to be resumed holds, None where it holds none.
+    """
 
     launching: _Launching
     values: Mapping[str, Any]  # hyperparameters that are not at their defaults
     launched: "record.Launched"
     folder: pathlib.Path
+    asked: "campaign.Asked | None"
 
     def build(self, mesh: Mapping[str, int] | None) -> "runs.Run":
         """The run, anew."""
@@ -197,10 +218,12 @@ def _arranged(
     """Find the folder, and what was launched in it before."""
     from jaxdl.train import record
 
-    seed, folder = options.seed or 0, None
+    seed, folder, asked = options.seed or 0, None, None
     if options.resume is not None:
+        from jaxdl.sweep import campaign
+
         folder = opt.folder_to_resume(options.resume, options.logdir, launching.name)
-        recorded = record.read(folder)
+        recorded, asked = record.read(folder), campaign.resumed(folder)
         launching = _same_experiment(launching, recorded, folder, quiet)
         known = hyperparameters.of(launching.function)
         plain = {n: v for n, v in recorded.hyperparameters.items() if not n.startswith("--")}
@@ -211,11 +234,15 @@ def _arranged(
     plain = hyperparameters.plain(arguments)
     launched = record.Launched(launching.name, launching.path, plain, seed, command)
     name = options.name or cluster.broadcast(opt.new_name())
-    return _Arranged(launching, values, launched, folder or options.logdir / launching.name / name)
+    folder = folder or options.logdir / launching.name / name
+    return _Arranged(launching, values, launched, folder, asked)
 
 
 def _run(arranged: _Arranged, options: opt.Options) -> int:
     """Do what the command line asks for; the exit code."""
+    asked = _asked(arranged, options)
+    if asked is not None:
+        return _sweep(arranged, options, asked)
     if options.dry_run:
         from jaxdl.train import dry_run
 
@@ -225,9 +252,6 @@ def _run(arranged: _Arranged, options: opt.Options) -> int:
         from jaxdl.train import verify
 
         return verify.show(lambda: arranged.build(options.mesh), arranged.launched)
-    asked = _asked(arranged, options)
-    if asked is not None:
-        return _sweep(arranged, options, asked)
     result = _train(arranged, options, quiet=False)
     return stop.EXIT_CODE if result.status == "stopped" else 0
 
@@ -248,31 +272,26 @@ def _train(arranged: _Arranged, options: opt.Options, quiet: bool) -> "loop.Resu
 
 def _asked(arranged: _Arranged, options: opt.Options) -> "campaign.Asked | None":
     """The sweep that is asked for, now or when its folder was made."""
-    if not options.sweeps and options.resume is None:
-        return None
-    from jaxdl.sweep import campaign
-
     if options.sweeps:
+        from jaxdl.sweep import campaign
+
         return campaign.Asked(options.sweep, options.samples, options.seeds, options.search)
-    asked = campaign.resumed(arranged.folder)
-    if asked is None and (options.ensemble or options.jobs):
-        given = "--ensemble" if options.ensemble else "--jobs"
-        raise errors.InputError(
-            f"{given} must come with a sweep, got the folder of a run, {arranged.folder}."
-        )
-    return asked
+    if arranged.asked is None:
+        names, kinds = ("ensemble", "jobs"), ("sweep", "run")
+    else:
+        names, kinds = ("profile", "dry_run", "verify"), ("run", "sweep")
+    for name in names:
+        if getattr(options, name):
+            raise errors.InputError(
+                f"--{name.replace('_', '-')} must come with a {kinds[0]}, "
+                f"got the folder of a {kinds[1]}, {arranged.folder}."
+            )
+    return arranged.asked
 
 
 def _sweep(arranged: _Arranged, options: opt.Options, asked: "campaign.Asked") -> int:
     from jaxdl.sweep import campaign, execute, reading
 
-    if cluster.count() > 1:
-        raise errors.InputError(
-            f"A sweep must run in one process, got {cluster.count()}. "
-            "--jobs N runs its groups side by side, --slurm as jobs."
-        )
-    if options.mesh is not None and set(options.mesh) - {"member"} and "member" in options.mesh:
-        raise errors.InputError("--mesh of a sweep must have the axis member alone, or not at all.")
     function, elsewhere = arranged.launching.function, None
     if options.jobs is not None or options.slurm is not None:
         kind = "local" if options.slurm is None else "slurm"
@@ -286,7 +305,10 @@ def _sweep(arranged: _Arranged, options: opt.Options, asked: "campaign.Asked") -
     outcome = campaign.run_all(
         campaign.Campaign(made, space, asked, arranged.folder, False, elsewhere, options.ensemble)
     )
-    return stop.EXIT_CODE if outcome.status == "stopped" else 0
+    if outcome.status == "stopped":
+        return stop.EXIT_CODE
+    failed = [member.status == "failed" for member in outcome.members]
+    return errors.NonFiniteError.exit_code if failed and all(failed) else 0
 
 
 def cache_folder() -> pathlib.Path:
@@ -343,28 +365,6 @@ def _check_collisions(
                 f"A hyperparameter must not be called {parameter.name}, an option of the launcher; "
                 f"rename it in {experiment.shown(file.path)}."
             )
-
-
-def _file_to_resume(words: Sequence[str]) -> experiment.File:
-    """The experiment that --resume names, where the command line does not."""
-    given = dict(hyperparameters.groups(words)).get("--resume", [])
-    if len(given) != 1:
-        command = f"{manual.COMMAND} --help"
-        hyperparameters.parse(words, opt.ALL, "The launcher has no option", command)
-        raise errors.InputError(
-            f"An experiment must come first, got {words[0]}.\n"
-            f"`{manual.COMMAND}` lists the experiments."
-        )
-    logdir = dict(hyperparameters.groups(words)).get("--logdir", ["runs"])
-    folder = opt.folder_to_resume(given[0], pathlib.Path(*logdir), None)
-    try:
-        name = json.loads((folder / "run.json").read_text())["experiment"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise errors.InputError(
-            f"{folder / 'run.json'} must be a run's record: {error}."
-        ) from error
-    path = experiment.listed().get(name, folder.absolute() / "experiment.py")
-    return experiment.File(path, name)
 
 
 def _same_experiment(

@@ -4,6 +4,7 @@ Only the standard library and light modules are imported here.
 """
 
 import datetime
+import json
 import os
 import pathlib
 import re
@@ -11,7 +12,7 @@ import secrets
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from jaxdl import errors, experiment, hyperparameters
+from jaxdl import errors, experiment, hyperparameters, manual
 
 LARGEST_SEED = 2**32 - 1  # JAX's keys would silently cut a larger one
 UNITS = {"B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
@@ -133,6 +134,28 @@ def folder_to_resume(resume: str, logdir: pathlib.Path, name: str | None) -> pat
         kind = f"of {name} " if name else ""
         raise errors.InputError(f"--resume last must find a run {kind}in {logdir}, got none.")
     return max(records, key=lambda path: path.stat().st_mtime).parent
+
+
+def file_to_resume(words: Sequence[str]) -> experiment.File:
+    """The experiment that --resume names, where the command line does not."""
+    given = dict(hyperparameters.groups(words)).get("--resume", [])
+    if len(given) != 1:
+        command = f"{manual.COMMAND} --help"
+        hyperparameters.parse(words, ALL, "The launcher has no option", command)
+        raise errors.InputError(
+            f"An experiment must come first, got {words[0]}.\n"
+            f"`{manual.COMMAND}` lists the experiments."
+        )
+    logdir = dict(hyperparameters.groups(words)).get("--logdir", ["runs"])
+    folder = folder_to_resume(given[0], pathlib.Path(*logdir), None)
+    try:
+        name = json.loads((folder / "run.json").read_text())["experiment"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise errors.InputError(
+            f"{folder / 'run.json'} must be a run's record: {error}."
+        ) from error
+    path = experiment.listed().get(name, folder.absolute() / "experiment.py")
+    return experiment.File(path, name)
 
 
 def mesh(text: str) -> dict[str, int]:

@@ -33,8 +33,9 @@ OTHERS = ("time", "reservation", "warning")
 MINUTES = 60  # of a job without `time`
 WARNING = 90  # seconds before a job's limit at which it stops and saves
 REQUEUES = 100  # after the time limit; after a preemption any number
-HOLD_SECONDS = 600  # that a job that was stopped waits for SLURM to end or to requeue it
+HOLD_SECONDS = 600  # that a preempted job waits for SLURM to end or to requeue it
 YEAR = 60 * 24 * 365  # minutes: local jobs have no limit
+ASKED = "SIGINT"  # what a job of SLURM's gets from a launcher that is asked to stop
 POLL_SECONDS = 0.2
 QUEUE_SECONDS = 20.0  # between looks at SLURM's queue
 
@@ -72,6 +73,21 @@ def _without_last(argv: Sequence[str], logdir: pathlib.Path) -> list[str]:
     return found
 
 
+def check(kind: Literal["local", "slurm"], instead: str = "--processes N runs") -> None:
+    """errors.InputError: no submitit, no SLURM here; `instead`: what does without it."""
+    try:
+        import submitit  # noqa: F401 - whether it is there
+    except ImportError as error:
+        raise errors.InputError(
+            "submitit must be installed to run jobs elsewhere. Install jaxdl[slurm]."
+        ) from error
+    if kind == "slurm" and (shutil.which("sbatch") is None or shutil.which("srun") is None):
+        raise errors.InputError(
+            "--slurm must be given on a machine that has SLURM's sbatch and srun, got one without "
+            f"them.\n{instead} on this machine alone."
+        )
+
+
 def executor(
     kind: Literal["local", "slurm"], folder: pathlib.Path, settings: str | Mapping[str, Any] = ""
 ) -> Any:
@@ -80,20 +96,14 @@ def executor(
     folder: for their output and results, which every host must see; `%j` in it is a job's id.
     errors.InputError: as of `slurm`.
     """
-    try:
-        import submitit
-    except ImportError as error:
-        raise errors.InputError(
-            "submitit must be installed to run jobs elsewhere. Install jaxdl[slurm]."
-        ) from error
-    if kind == "slurm" and (shutil.which("sbatch") is None or shutil.which("srun") is None):
-        raise errors.InputError(
-            "--slurm must be given on a machine that has SLURM's sbatch and srun, got one without "
-            "them.\n--processes N runs on this machine alone."
-        )
+    check(kind)
+    import submitit
+
     asked = parameters(settings) if isinstance(settings, str) else dict(settings)
     if kind == "local":
-        made = submitit.LocalExecutor(folder)
+        from jaxdl.sweep import local
+
+        made = local.SessionExecutor(folder)
         made.update_parameters(timeout_min=YEAR)
         return made
     made = submitit.AutoExecutor(folder, cluster="slurm", slurm_max_num_timeout=REQUEUES)
@@ -115,9 +125,9 @@ def map(
 
     function: importable or picklable, as are the items; `job.result()` is what it returned, or
     raises; of a job that was lost there is no `job.paths.result_pickle`, and it may wait for ever.
-    done(i, job) is called as each ends. stopping: once true, what runs gets SIGTERM, and no more is
-    begun. Local processes, or one array job on SLURM. An exception in between, such as
-    KeyboardInterrupt, cancels what runs.
+    done(i, job) is called as each ends. stopping: once true, what runs gets SIGTERM, on SLURM
+    `ASKED`, and no more is begun. Local processes, or one array job on SLURM. An exception in
+    between, such as KeyboardInterrupt, cancels what runs.
     """
     running: dict[int, Any] = {}  # by the item's number
     lanes: dict[int, int] = {}  # likewise; those of running jobs differ
@@ -134,8 +144,7 @@ def map(
         while running or (len(jobs) < len(items) and not stopped):
             if stopping() and not stopped:
                 stopped = True
-                for job in running.values():
-                    _stop(job, array)
+                _stop(list(running.values()), array)
             while len(jobs) < len(items) and len(running) < at_once and not stopped:
                 lane = min(set(range(at_once)) - {lanes[i] for i in running})
                 _share_gpus(executor, lane, at_once)
@@ -159,12 +168,16 @@ def map(
     return jobs
 
 
-def _stop(job: Any, array: bool) -> None:
-    if array:
-        job.cancel()  # SLURM sends SIGTERM first
+def _stop(jobs: Sequence[Any], array: bool) -> None:
+    """Ask them to stop and save; what still waits in SLURM's queue is taken out of it."""
+    if array and jobs:
+        names = [job.job_id for job in jobs]
+        for how in ("--state=PENDING", f"--signal={ASKED}"):  # SIGTERM is SLURM's own
+            subprocess.run(["scancel", how, *names], capture_output=True, check=False)
         return
-    with contextlib.suppress(ProcessLookupError):
-        os.kill(int(job.job_id), signal.SIGTERM)  # submitit's parent of the job passes it on
+    for job in jobs:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(int(job.job_id), signal.SIGTERM)  # submitit's parent of the job passes it on
 
 
 class _Queue:
@@ -212,6 +225,10 @@ class Requeued(abc.ABC):
     def stopped(self, result: Any) -> bool:
         """Whether this is what `run` returns after a signal."""
 
+    @abc.abstractmethod
+    def preempted(self, result: Any) -> bool:
+        """Likewise, if it may have been SLURM that sent it."""
+
     def __call__(self, *arguments: Any) -> Any:
         """Run; does not return where the job is queued again."""
         requeue = signal.getsignal(signal.SIGUSR2)
@@ -231,6 +248,8 @@ class Requeued(abc.ABC):
             signal.signal(signal.SIGUSR2, requeue)
             if asked:
                 requeue(signal.SIGUSR2, None)  # type: ignore[operator]
+        if self.preempted(result):  # SLURM requeues what it preempts, but not what has ended
+            time.sleep(HOLD_SECONDS)
         return result
 
     def checkpoint(self, *arguments: Any) -> Any:
@@ -254,13 +273,11 @@ class Command(Requeued):
         """Whether the run was stopped and saved."""
         return result == stop.EXIT_CODE
 
+    preempted = stopped
+
     def __call__(self) -> int:
         """Launch; returns the exit code 0. Any other ends the process with it."""
         code = super().__call__()
-        if self.stopped(code):
-            # Stopped by SIGTERM: preempted or cancelled. SLURM requeues what it preempts, but not
-            # what has ended by then.
-            time.sleep(HOLD_SECONDS)
         if code:
             sys.exit(code)
         return code

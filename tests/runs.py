@@ -151,7 +151,7 @@ def check_same(one, two):
     assert curves(one.folder) == curves(two.folder) == history(one)
 
 
-def child(script, *arguments):
+def child(script, *arguments, **options):
     """Start a script in a process of its own, with the tests' settings (see conftest.py)."""
     head = f"import sys; sys.path[:0] = {[str(TESTS), str(TESTS.parent)]!r}\nimport runs\n"
     return subprocess.Popen(
@@ -159,4 +159,5 @@ def child(script, *arguments):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        **options,
     )

@@ -105,7 +105,9 @@ def test_a_signal_to_one_process_stops_and_saves_the_run(launch, tmp_path):
 def test_a_killed_process_ends_the_run_and_another_number_goes_on(launch, tmp_path):
     process = launch("--processes", "2", "--name", "two", PAUSE="0.3")
     os.kill(child(process, 1, when=tmp_path / "least" / "two" / "checkpoints"), signal.SIGKILL)
+    killed = time.monotonic()
     _, err = ended(process, 1)
+    assert time.monotonic() - killed < 60  # a job ends within a minute of any of its processes
     assert "error: process 1 of 2 was killed by SIGKILL; the others were ended.\n" in err
     assert "Go on from the last checkpoint with: python -m jaxdl.launch" in err
     out, _ = ended(launch("--name", "two"), 0)

@@ -148,17 +148,9 @@ gpt2_medium = functools.partial(GPT, width=1024, depth=24, heads=16)  # 354,823,
 gpt2_large = functools.partial(GPT, width=1280, depth=36, heads=20)  # 774,030,080
 gpt2_xl = functools.partial(GPT, width=1600, depth=48, heads=25)  # 1,557,611,200
 
-# Where parameters lie on a mesh: (pattern of the path, an axis or None for each dimension), for
-# Run.rules. Columns of what goes into heads and hidden units and rows of what comes out of them
-# share the axis `tensor`, so that each block needs two sums over it (Shoeybi et al. 2019, section
-# 3), and so do the vocabulary's rows; the other dimension goes over `fsdp`.
+# Where parameters lie on a mesh, for Run.rules: the vocabulary's rows share the axis `tensor` too.
 RULES = (
-    (r"attention/(query|key|value)/kernel$", ("fsdp", "tensor")),
-    (r"attention/(query|key|value)/bias$", ("tensor",)),
-    (r"attention/output/kernel$", ("tensor", "fsdp")),
-    (r"mlp/up/kernel$", ("fsdp", "tensor")),
-    (r"mlp/up/bias$", ("tensor",)),
-    (r"mlp/down/kernel$", ("tensor", "fsdp")),
+    *transformer.RULES,
     (r"tokens/embedding$", ("tensor", "fsdp")),
     (r"positions/embedding$", (None, "fsdp")),
     (r"output/kernel$", ("fsdp", "tensor")),

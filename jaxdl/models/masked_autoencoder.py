@@ -66,6 +66,9 @@ class MaskedAutoencoder(nn.Module):
         return nn.LayerNorm(name=f"{name}_norm")(x)
 
 
+RULES = transformer.RULES  # of where parameters lie on a mesh, for Run.rules
+
+
 def patches(x: Float[Array, "b h w c"], size: int) -> Float[Array, "b n p"]:
     """Squares of size by size pixels, row by row, each flattened: n = hw/size², p = size²c."""
     b, h, w, c = x.shape

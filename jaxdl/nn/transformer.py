@@ -74,6 +74,20 @@ class Block(nn.Module):
         return layout.constrain(x, "batch"), cache
 
 
+# Where a block's parameters lie on a mesh: (pattern of the path, an axis or None for each
+# dimension), for the rules of models. Columns of what goes into heads and hidden units and rows of
+# what comes out of them share the axis `tensor`, so that each block needs two sums over it (Shoeybi
+# et al. 2019, section 3); the other dimension goes over `fsdp`.
+RULES = (
+    (r"attention/(query|key|value)/kernel$", ("fsdp", "tensor")),
+    (r"attention/(query|key|value)/bias$", ("tensor",)),
+    (r"attention/output/kernel$", ("tensor", "fsdp")),
+    (r"mlp/up/kernel$", ("fsdp", "tensor")),
+    (r"mlp/up/bias$", ("tensor",)),
+    (r"mlp/down/kernel$", ("tensor", "fsdp")),
+)
+
+
 def rematerialised(policy: str) -> type[Block]:
     """`Block` with what its backward pass finds saved (Chen et al. 2016); the same parameters.
 

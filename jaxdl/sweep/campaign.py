@@ -6,6 +6,7 @@ The sweep's folder has a record like a run's, so that it is resumed like one.
 import collections
 import functools
 import inspect
+import os
 import pathlib
 import shlex
 import time
@@ -16,9 +17,10 @@ import numpy as np
 import rich.console
 import rich.text
 
-from jaxdl import errors, hyperparameters, options, run
+from jaxdl import cluster, errors, hyperparameters, options, run
 from jaxdl.sweep import ensemble, execute, fanout, plan, reading, report, search, space
 from jaxdl.train import event_file, lock, progress, record, stop
+from jaxdl.train import mesh as meshes
 
 BATCH = 16  # settings that a search proposes at a time, so that they can run together
 Elsewhere = fanout.Elsewhere
@@ -76,14 +78,12 @@ class Outcome(NamedTuple):
 def run_all(campaign: Campaign) -> Outcome:
     """Run what has not been run yet, and report; a folder with the beginning is gone on with."""
     base = campaign.experiment.base
-    hyperparameters = {**base.hyperparameters, **campaign.asked.recorded()}
+    recorded = base._replace(hyperparameters={**base.hyperparameters, **campaign.asked.recorded()})
     began = time.perf_counter()
     first = campaign.experiment.make({})
     _check(campaign, first)
     with stop.Catcher() as stopping:
-        kept = record.claim(
-            campaign.folder, base._replace(hyperparameters=hyperparameters), {"digest": None}
-        )
+        kept = record.claim(campaign.folder, recorded, {"digest": None})
         console = rich.console.Console(quiet=campaign.quiet, highlight=False)
         with lock.Lock(campaign.folder):
             finished, parts, failed = _rounds(campaign, first, stopping, console)
@@ -98,13 +98,35 @@ def run_all(campaign: Campaign) -> Outcome:
     if failed is not None:
         raise failed
     if not finished:
-        again = f"python -m jaxdl.launch --resume {shlex.quote(str(campaign.folder))}"
-        console.print(f"Stopped. Go on with: {again}", soft_wrap=True)
+        console.print(f"Stopped. Go on with: {_again(campaign)}", soft_wrap=True)
     return Outcome(status, rows)
+
+
+def _again(campaign: Campaign) -> str:
+    """The command that goes on with it, in the same way."""
+    words = ["python", "-m", "jaxdl.launch", "--resume", str(campaign.folder)]
+    if campaign.experiment.mesh is not None:
+        sizes = campaign.experiment.mesh.items()
+        words += ["--mesh", ",".join(f"{axis}={size}" for axis, size in sizes)]
+    if campaign.elsewhere is not None:
+        where = campaign.elsewhere
+        words += ["--slurm", where.settings] if where.kind == "slurm" else []
+        words += ["--jobs", str(where.jobs)]
+    if campaign.ensemble:
+        words.append("--ensemble")
+    return shlex.join(words)
 
 
 def _check(campaign: Campaign, first: run.Run) -> None:
     """What would be refused later, before there is a folder."""
+    if cluster.count() > 1:
+        raise errors.InputError(
+            f"A sweep must run in one process, got {cluster.count()}. "
+            "--jobs N runs its groups side by side, --slurm as jobs."
+        )
+    mesh = campaign.experiment.mesh or {}
+    if "member" in mesh and len(mesh) > 1:
+        raise errors.InputError("--mesh of a sweep must have the axis member alone, or not at all.")
     if campaign.seeds[-1] > options.LARGEST_SEED:
         raise errors.InputError(
             f"--seed and --seeds must make seeds of at most {options.LARGEST_SEED}, "
@@ -117,7 +139,9 @@ def _check(campaign: Campaign, first: run.Run) -> None:
     else:
         _search(campaign, first)
     if campaign.elsewhere is not None:
-        fanout.check(campaign.elsewhere)
+        fanout.check(campaign.elsewhere)  # which has devices of its own
+    else:
+        meshes.make(first.mesh)
     if campaign.ensemble:
         if first.learner.predict is None:
             raise errors.InputError(
@@ -129,12 +153,14 @@ def _check(campaign: Campaign, first: run.Run) -> None:
 
 def _rounds(
     campaign: Campaign, first: run.Run, stopping: stop.Catcher, console: rich.console.Console
-) -> tuple[bool, list[fanout.Part], errors.UserError | None]:
+) -> tuple[bool, list[fanout.Part], Exception | None]:
     """Whether all have been run, the groups, and why one could not be."""
     done: list[fanout.Part] = []
     compiled: execute.Compiled | None = {} if campaign.asked.search else None
     at, quiet = campaign.folder / "groups", campaign.quiet
     for number, (settings, tell) in enumerate(_proposed(campaign, first)):
+        if stopping.requested is not None:
+            return False, done, None
         groups = plan.groups(campaign.experiment.make, _accepted(campaign, settings, console))
         if not groups:
             tell([])
@@ -155,7 +181,7 @@ def _rounds(
                 lambda: stopping.requested is not None,
             )
         else:
-            came = fanout.Came(all(part.run(console, stopping, compiled) for part in parts))
+            came = fanout.one_by_one(parts, console, stopping, compiled)
         if not came.finished:
             return False, done, came.error
         tell([member for part in parts for member in part.members])
@@ -185,11 +211,12 @@ def resumed(folder: pathlib.Path) -> Asked | None:
 
     errors.InputError: it holds a member of a sweep, which its sweep alone can go on with.
     """
-    outer = record.load(folder.parent) if (folder.parent / record.FILE).is_file() else None
+    parent = folder.resolve().parent
+    outer = record.load(parent) if (parent / record.FILE).is_file() else None
     if outer is not None and Asked.read(outer["hyperparameters"]) is not None:
         raise errors.InputError(
             f"--resume must be the folder of a whole sweep, got a member, {folder}.\n"
-            f"Resume {folder.parent}."
+            f"Resume {os.path.relpath(parent)}."
         )
     return Asked.read(record.read(folder).hyperparameters)
 
@@ -244,7 +271,7 @@ def _ensembles(
         alike.setdefault((part.group.label, part.group.varied), []).append(part)
     judged: dict[tuple[str, str], ensemble.Judged] = {}
     for (label, varied), some in alike.items():
-        sound = [m for part in some for m in part.members if m.status in report.FINISHED]
+        sound = [m for part in some for m in part.members if m.status in record.SUCCEEDED]
         if not sound:
             continue
         make = functools.partial(some[0].group.made, campaign.experiment.make)
@@ -259,9 +286,9 @@ def _ensembles(
 
 
 def _score(members: Sequence[execute.Member], setting: space.Setting) -> float | None:
-    """The mean over seeds of the best value, None where a seed failed or was not run."""
+    """The mean over seeds of the best value, None where a seed has none or did not finish."""
     rows = [_row(member) for member in members if member.setting == setting]
-    found = [row.best[1] for row in rows if row.best and row.status in report.FINISHED]
+    found = [row.best[1] for row in rows if row.best and row.status in record.SUCCEEDED]
     return sum(found) / len(found) if found and len(found) == len(rows) else None
 
 
@@ -294,7 +321,7 @@ def _row(member: execute.Member) -> report.Member:
         status=kept.get("status", "stopped"),
         step=kept.get("step", 0),
         seconds=kept.get("seconds", 0.0),
-        best=None if best is None else (best[0], best[1]),
+        best=None if best is None or best[1] is None else (best[0], best[1]),  # null: infinite
         metrics={tag: value for tag, value in kept.get("metrics", {}).items() if value is not None},
         history={tag: _columns(points) for tag, points in curves.items()},
         folder=member.folder,

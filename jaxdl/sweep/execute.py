@@ -28,7 +28,6 @@ from jaxdl.train import program as programs
 
 DEVICES_FLAG = "xla_force_host_platform_device_count"
 MOST_CORES = 8  # a small sweep would fill more with members that nobody asked for
-FINISHED = ("completed", "stopped early", "failed")
 Say = Callable[..., None]
 Compiled = dict[Any, tuple[race.Decision, programs.Program]]  # by the shape of a group
 
@@ -45,7 +44,7 @@ class Member(NamedTuple):
     def status(self) -> str | None:
         """How it ended, None where it has not."""
         status = ((record.load(self.folder) or {}).get("result") or {}).get("status")
-        return status if status in FINISHED else None
+        return status if status in record.ENDED else None
 
     @property
     def varied(self) -> dict[str, Any]:
@@ -112,13 +111,16 @@ def run(
     """
     if all(member.status for member in mine):
         return True
+    if stopping.requested is not None:
+        return False
     first = experiment.make(group.settings[0])
     make = functools.partial(group.made, experiment.make)
     numbers = [{name: m.setting[name] for name in group.varied} for m in mine]
     family = programs.Family(make, [m.seed for m in mine], numbers)
     ways = race.Ways(
         functools.partial(_alone, first, family),
-        lambda size: _joined(first, family, size + -size % _shards(first)),
+        functools.partial(_joined, first, family),
+        _shards(first),
     )
     if compiled is None or plan.streamed(first):
         compiled = {}  # what a stream gives, a group's shape does not tell
@@ -148,7 +150,9 @@ def _wasteful(decision: race.Decision, members: int) -> bool:
 
 
 def _alone(run: runs.Run, family: programs.Family) -> tuple[programs.Program, batches.Feed]:
-    """The program of the first member, and its feed."""
+    """The program of the first member, and its feed: as of a run that is not of a sweep."""
+    if "member" in (run.mesh or {}):
+        run = dataclasses.replace(run, mesh=None)
     feed = batches.opened(run.train, family.seeds[0])
     return programs.Program(run, family.seeds[0], feed.first(), family), feed
 
@@ -159,9 +163,8 @@ def _joined(
     """The program of a wave of members, and the feed of the first wave."""
     mesh = _spread(run)
     if mesh is not None and size % _shards(run):
-        mesh = {"member": 1}  # begun on other devices
+        mesh = {"member": 1}  # begun on other devices, or too large for so many at once
     theirs, feed = _wave(run, family, size)
-
     run = dataclasses.replace(run, mesh=mesh)
     return programs.Program(run, theirs.seeds[0], feed.first(), theirs, together=True), feed
 
@@ -181,7 +184,7 @@ def share_cores() -> None:
 
 
 def _shards(run: runs.Run) -> int:
-    """How many parts a wave is cut into; its members must be a multiple, the last fills it up."""
+    """How many devices there are for members that run together."""
     return meshes.make(_spread(run)).shape.get("member", 1)
 
 
@@ -244,7 +247,7 @@ def _own(experiment: Experiment, shared: runs.Run, member: Member) -> runs.Run:
     are; and compiled evaluations hang on the group's tests.
     """
     streamed = plan.streamed(shared)
-    read = [name for name, test in shared.tests.items() if not isinstance(test, batches.InOrder)]
+    read = plan.read_tests(shared)
     if not (shared.summaries or streamed or read):
         return shared
     own = experiment.make(member.setting)

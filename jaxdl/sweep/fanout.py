@@ -1,4 +1,4 @@
-"""Groups of a sweep side by side, each in a process or job of its own.
+"""Groups of a sweep: in this process, or side by side, each in a process or job of its own.
 
 <sweep>/groups/<n>/group.json     what the group is, for its process
 <sweep>/groups/<n>/decision.json  how it runs
@@ -14,6 +14,7 @@ from typing import Any, Literal, NamedTuple
 
 import jax
 import rich.console
+import rich.text
 
 from jaxdl import errors, hyperparameters, submit, values
 from jaxdl import experiment as files
@@ -70,28 +71,38 @@ class Part(NamedTuple):
             lambda line, style="": console.print(line, style=style, soft_wrap=True),
             self.quiet,
             stopping,
-            lambda decision: write(self.folder / DECISION, decision._asdict()),
+            lambda decision: _write(self.folder / DECISION, decision._asdict()),
             compiled,
         )
 
     def _decision(self) -> race.Decision | None:
+        path = self.folder / DECISION
         try:
-            return race.Decision(**json.loads((self.folder / DECISION).read_text()))
-        except (OSError, ValueError, TypeError):
-            return None  # not made yet: it is made anew
+            return race.Decision(**json.loads(path.read_text()))
+        except FileNotFoundError:
+            return None  # not made yet
+        except (OSError, ValueError, TypeError) as error:  # another way cannot go on with it
+            raise errors.StorageError(
+                f"{path} must be readable, got {error}. "
+                f"Put back a copy, or delete {self.folder} to run its group from the beginning."
+            ) from error
 
 
 class Came(NamedTuple):
-    """What came of groups side by side. finished: all. error: of the first that failed."""
+    """What came of groups. finished: all. error: of the first that failed."""
 
     finished: bool
-    error: errors.UserError | None = None
+    error: Exception | None = None
 
 
 def check(where: Elsewhere) -> None:
-    """errors.InputError: a job of these settings would run its group more than once."""
-    if where.kind != "slurm":
-        return
+    """errors.InputError: no such job can run here, or it would run its group more than once."""
+    if where.kind == "slurm":
+        _check_once(where)
+    submit.check(where.kind, "--jobs N runs groups side by side")
+
+
+def _check_once(where: Elsewhere) -> None:
     parameters = submit.parameters(where.settings)
     for name in ("nodes", "tasks_per_node"):
         if parameters.get(name, 1) > 1:
@@ -99,6 +110,24 @@ def check(where: Elsewhere) -> None:
                 "--slurm of a sweep must have one node and one task for each group, "
                 f"got {name}={parameters[name]}."
             )
+
+
+def one_by_one(
+    parts: Sequence[Part],
+    console: rich.console.Console,
+    stopping: stop.Catcher,
+    compiled: execute.Compiled | None,
+) -> Came:
+    """Run the groups in this process; one that fails does not keep the others."""
+    failed, finished = None, True
+    for part in parts:
+        try:
+            finished = part.run(console, stopping, compiled) and finished
+        except Exception as error:
+            failed = failed or error
+            line = f"  {_named(part)}: {type(error).__name__}: {error}".splitlines()[0]
+            console.print(rich.text.Text(line, style="red"), soft_wrap=True)
+    return Came(finished and failed is None, failed)
 
 
 def side_by_side(
@@ -109,7 +138,7 @@ def side_by_side(
     if not todo:
         return Came(True)
     for part in todo:
-        write(part.folder / GROUP, _described(part))
+        _write(part.folder / GROUP, _described(part))
     jobs = submit.map(
         submit.executor(where.kind, todo[0].folder.parent / "logs" / "%j", where.settings),
         Job(),
@@ -134,8 +163,8 @@ def _came(part: Part, job: Any) -> Came:
         fault = job.exception()
         if fault is None:
             result = job.result()
-            if isinstance(result, bool):
-                return Came(result)
+            if result is None or isinstance(result, str):
+                return Came(result is None)
             kind, text = getattr(errors, result[0]), result[1]
         else:
             text = _last_line(str(fault))
@@ -168,13 +197,13 @@ def _described(part: Part) -> dict[str, Any]:
 
 
 class Job(submit.Requeued):
-    """Runs the group of a folder in a process of its own: False where a signal came between, what
-    a user can mend as the name of its class and its message.
+    """Runs the group of a folder in a process of its own: the name of the signal that came between,
+    or what a user can mend as the name of its class and its message.
 
-    After the time limit it is queued again; after a SIGTERM, as of `scancel`, it is not.
+    After the time limit it is queued again, and by SLURM where that preempts it.
     """
 
-    def run(self, folder: str) -> bool | tuple[str, str]:
+    def run(self, folder: str) -> str | tuple[str, str] | None:
         """folder: <sweep>/groups/<n>."""
         try:
             return run_part(pathlib.Path(folder))
@@ -184,11 +213,28 @@ class Job(submit.Requeued):
 
     def stopped(self, result: Any) -> bool:
         """Whether a signal came between."""
-        return result is False
+        return isinstance(result, str)
+
+    def preempted(self, result: Any) -> bool:
+        """Whether it was SLURM, or `scancel`, and not the launcher."""
+        on_slurm = os.environ.get("SUBMITIT_EXECUTOR") == "slurm"
+        return on_slurm and self.stopped(result) and result != submit.ASKED
 
 
-def run_part(folder: pathlib.Path) -> bool:
-    """Run the group of this folder; False where a signal came between."""
+def run_part(folder: pathlib.Path) -> str | None:
+    """Run the group of this folder; the name of the signal that came between, if one did."""
+    from jaxdl.sweep import local  # needs submitit, which a job has
+
+    with stop.Catcher() as stopping:
+        local.end_with_launcher()
+        part = _read(folder)
+        console = rich.console.Console(highlight=False)
+        finished = part.run(console, stopping)
+    return None if finished else str(stopping.requested)
+
+
+def _read(folder: pathlib.Path) -> Part:
+    """The group of a folder, with JAX as its launcher has set it."""
     try:
         kept = json.loads((folder / GROUP).read_text())
     except (OSError, ValueError) as error:
@@ -199,10 +245,7 @@ def run_part(folder: pathlib.Path) -> bool:
                 jax.config.update(name, value)
     if kept["mesh"] is None:
         execute.share_cores()
-    part = _revived(folder, kept)
-    console = rich.console.Console(highlight=False)
-    with stop.Catcher() as stopping:
-        return part.run(console, stopping)
+    return _revived(folder, kept)
 
 
 def _revived(folder: pathlib.Path, kept: Mapping[str, Any]) -> Part:
@@ -225,14 +268,8 @@ def _revived(folder: pathlib.Path, kept: Mapping[str, Any]) -> Part:
     return Part(experiment, plan.Group(tuple(kept["varied"]), settings), kept["seeds"], folder)
 
 
-def write(path: pathlib.Path, content: Any) -> None:
-    """JSON, whole or not at all."""
-    partial = path.with_name(f"{path.name}.partial")
-    try:
+def _write(path: pathlib.Path, content: Any) -> None:
+    """JSON into a folder that may yet have to be made."""
+    with record.writing(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(json.dumps(content))
-        os.replace(partial, path)
-    except OSError as error:
-        raise errors.StorageError(
-            f"The sweep's folder must be writable, got {path}: {error.strerror}."
-        ) from error
+    record.put(path, content)

@@ -106,6 +106,13 @@ def streamed(run: runs.Run) -> bool:
     return run.train is not None and not hasattr(run.train, "together")
 
 
+def read_tests(run: runs.Run) -> list[str]:
+    """The tests that are not in memory: what they give may hang on a value, unseen by tracing, so
+    that each member reads its own.
+    """
+    return [name for name, test in run.tests.items() if not isinstance(test, batches.InOrder)]
+
+
 def _kinds_of_stream(make: Make, setting: Values) -> Any:
     """Structure, shapes and dtypes of a stream's data, which a value may shape."""
     with contextlib.closing(batches.opened(make(setting).train, 0)) as feed:
@@ -130,7 +137,8 @@ def traces(make: Make, setting: Values, names: Sequence[str]) -> bool:
             # Of weak type, as in Python. Integers of more than 32 bits are refused.
             numbers = {name: jnp.asarray(setting[name]) for name in names}
             traced = jax.eval_shape(whole, numbers)
-            if any(_reaches_test(make, setting, numbers, name, tests[name][1]) for name in tests):
+            shared = tests.keys() - read_tests(plain)
+            if any(_reaches_test(make, setting, numbers, name, tests[name][1]) for name in shared):
                 return False
         except Exception:  # whatever a tracer meets: a branch, a shape, NumPy, optax's own checks
             return False
@@ -172,7 +180,7 @@ def zip_values(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[tupl
 
 
 def _reaches_test(make: Make, setting: Values, numbers: Values, name: str, data: Any) -> bool:
-    """Whether the values change a test's examples, which members of a group share."""
+    """Whether the values change the examples of a test in memory, which members share."""
 
     def examples(traced: Values) -> Any:
         test = make({**setting, **traced}).tests[name]

@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxdl import errors
 from jaxdl import run as runs
 from jaxdl.data import batches
 from jaxdl.sweep import plan
@@ -29,7 +30,6 @@ SHARE = 0.7  # of the free memory that a wave of members may take
 ALONE, SAVE = 0.15, 0.04  # seconds
 SHORT = 8.0  # seconds of all runs one after another: compiling the other way would take as long
 CONTAINER = pathlib.Path("/sys/fs/cgroup")  # Linux's control group of this process, version 2
-_PLENTY = 100  # copies of the state for which there is room: activations are no more than that
 
 
 class Decision(NamedTuple):
@@ -42,11 +42,12 @@ class Decision(NamedTuple):
 
 class Ways(NamedTuple):
     """How to make the programs of a group, with a feed: of its first member alone, and of a wave of
-    so many members together.
+    so many members together, shared out among `devices` where it is a multiple of them.
     """
 
     alone: Callable[[], tuple[programs.Program, batches.Feed]]
     together: Callable[[int], tuple[programs.Program, batches.Feed]]
+    devices: int
 
 
 def decide(run: runs.Run, members: int, ways: Ways) -> tuple[Decision, programs.Program | None]:
@@ -54,21 +55,25 @@ def decide(run: runs.Run, members: int, ways: Ways) -> tuple[Decision, programs.
     alone = Decision(False, 1, "")
     if members == 1:
         return alone._replace(why="there is one"), None
-    if plan.streamed(run):
+    if plan.streamed(run) or plan.read_tests(run):
         return alone._replace(why="streams are read by one run at a time"), None
     if run.mesh is not None and "member" not in run.mesh and jax.device_count() > 1:
         return alone._replace(why="each has the whole mesh"), None
-    shared, theirs = ways.together(members)
+    wave = _filled(members, ways.devices)
+    shared, theirs = ways.together(wave)
     if jax.default_backend() == "cpu" and shared.cost.convolves:
         return alone._replace(why="convolutions on CPU are slower together"), None
-    short = members * run.steps * dispatch.seconds(shared.cost) < SHORT
-    if jax.default_backend() == "cpu" and short and _fits(shared.shape, _PLENTY):
-        return Decision(True, len(shared.family.seeds), "too short for a race"), shared
-    wave = _wave(shared, theirs, members)
-    if wave < members:
+    fits = _wave(shared, theirs, members, ways.devices)
+    if fits < wave:
+        wave = fits
         shared, theirs = ways.together(wave)
-    solo, feed = ways.alone()
-    wave = len(shared.family.seeds)  # filled up where there are several devices
+    short = members * run.steps * dispatch.seconds(shared.cost) < SHORT
+    if jax.default_backend() == "cpu" and short:
+        return Decision(True, wave, "too short for a race"), shared
+    try:
+        solo, feed = ways.alone()
+    except errors.InputError as error:  # a batch that cannot be cut over the devices
+        return Decision(True, wave, str(error).splitlines()[0]), shared
     real = members / -(-members // wave)  # those that were asked for
     single, fused = _seconds(solo, feed), _seconds(shared, theirs) / real
     saves = run.steps // (run.save_every or run.steps) + 1
@@ -96,22 +101,33 @@ def _seconds(program: programs.Program, feed: batches.Feed) -> float:
     return best / chunk
 
 
-def _wave(shared: programs.Program, feed: batches.Feed, members: int) -> int:
-    """How many members fit into memory at once, in waves of equal size."""
-    # Beside what the program needs, the state of each member's best evaluation. What XLA tells is
-    # of one device; those of a CPU share the machine's memory.
-    devices = 1 if shared.mesh is None else shared.mesh.size
-    best = _bytes(shared.shape.state) // devices
-    needed = shared.memory(feed.take(0, shared.layout.chunk)) + best
+def _wave(shared: programs.Program, feed: batches.Feed, members: int, devices: int) -> int:
+    """How many members fit into memory at once: as many as the program has, or of waves of equal
+    size, filled up to a multiple of the devices or, where it does not reach that, on one of them.
+    """
+    size = len(shared.family.seeds)
+    # What XLA tells is of one device; those of a CPU share the machine's memory.
+    cut = 1 if shared.mesh is None else shared.mesh.size
+    needed = shared.memory(feed.take(0, shared.layout.chunk))
+    tests = [next(iter(test.once())) for test in shared.run.tests.values()]  # none has a larger one
+    needed = max([needed, *(shared.examining_memory(*test) for test in tests)])
+    needed += _bytes(shared.shape.state) // cut  # of each member's best evaluation
     if jax.default_backend() == "cpu":
-        needed *= devices
-    fits = max(1, int(members * SHARE * free_memory() / needed))
+        needed *= cut
+    fits = max(1, int(size * SHARE * free_memory() / needed))
+    if fits >= size:
+        return size
+    if jax.default_backend() != "cpu":
+        fits = max(fits, devices)  # fewer would be no more on each
+    if fits >= devices:
+        fits -= fits % devices
+        return _filled(-(-members // -(-members // fits)), devices)
     return -(-members // -(-members // fits))
 
 
-def _fits(shape: Any, times: int) -> bool:
-    """Whether so many copies of a carry find room without a closer look."""
-    return times * _bytes(shape) < free_memory()
+def _filled(members: int, devices: int) -> int:
+    """As many members, and some more so that each device has as many."""
+    return members + -members % devices
 
 
 def _bytes(shape: Any) -> int:

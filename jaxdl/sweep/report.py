@@ -27,11 +27,10 @@ from tensorboard.compat.proto import event_pb2, summary_pb2, tensor_pb2, tensor_
 from tensorboard.plugins.custom_scalar import layout_pb2, metadata
 
 from jaxdl import errors, values
-from jaxdl.train import event_file, progress, tensorboard
+from jaxdl.train import event_file, progress, record, tensorboard
 
 FILE = "results.csv"
 SETTINGS = "settings"  # the folder of the bands, one folder each
-FINISHED = ("completed", "stopped early")
 ROWS = 20  # of the table in the terminal
 
 _CONFIDENCE = 0.95
@@ -41,7 +40,7 @@ _METRICS = 3  # columns where no metric is monitored
 class Member(NamedTuple):
     """One run of a sweep: a setting with one seed.
 
-    label: of the setting. status: one of FINISHED, or "failed", "stopped". best: (step, value) of
+    label: of the setting. status: as of `train.books.Result`. best: (step, value) of
     the monitored metric. metrics: tag -> last value. history: tag -> (steps, values).
     """
 
@@ -214,7 +213,7 @@ def _write_layout(folder: pathlib.Path, tags: Sequence[str]) -> None:
 
 
 def _finished(member: Member) -> bool:
-    return member.status in FINISHED
+    return member.status in record.SUCCEEDED
 
 
 def _by_label(members: Sequence[Member]) -> dict[str, list[Member]]:
@@ -236,7 +235,7 @@ def _ranked(members: Sequence[Member], tag: str | None, highest: bool) -> list[l
         mean = float(interval(np.array(scores, np.float64))[0]) if scores else None
         failed = not any(map(_finished, runs)) or any(member.status == "failed" for member in runs)
         best = None if mean is None else (0, mean)
-        means.append(runs[0]._replace(best=best, status="failed" if failed else FINISHED[0]))
+        means.append(runs[0]._replace(best=best, status="failed" if failed else "completed"))
     by_label = _by_label(members)
     return [by_label[m.label] for m in ordered(means, tag, highest)]
 

@@ -117,7 +117,7 @@ class Books:
         returned.logged(monitor.tag, values)
         value = values[monitor.tag]
         self.score = value if monitor.highest else -value
-        better = not math.isnan(value) and (
+        better = math.isfinite(value) and (  # no run can be better than one of infinity
             self.best is None or (value > self.best[1] if monitor.highest else value < self.best[1])
         )
         self.worse = 0 if better else self.worse + 1

@@ -76,14 +76,14 @@ class Checkpoints:
         step: the folder's name; a step that is there already is replaced.
         tree: its buffers may be donated as soon as this returns.
         meta: JSON; of several processes the first one's counts.
-        score: higher is better; None or NaN: not known.
+        score: higher is better; None or not finite: not known.
         errors.NonFiniteError names the first leaf that has a NaN; nothing is saved then.
         What went wrong in the thread is raised by the next `save`, `wait` or `close`.
         """
         self.wait()
         with self._peers.together():
             leaves, held = _held(step, tree, self._peers.index)
-            known = None if score is None or math.isnan(score) else float(score)
+            known = None if score is None or not math.isfinite(score) else float(score)
             head = {"step": step, "score": known, "meta": meta}
             head = json.loads(json.dumps(head))  # a copy; what JSON cannot hold is raised here
         self._running = self._writer.submit(self._write, head, leaves, held)

@@ -24,6 +24,8 @@ from jaxdl import errors
 FILE = "run.json"
 SOURCE = "experiment.py"
 KEYS = ("experiment", "hyperparameters", "seed", "program", "command", "versions")
+SUCCEEDED = ("completed", "stopped early")  # what a run's status may be where it is done
+ENDED = (*SUCCEEDED, "failed")  # likewise where it will not be run again
 PARTIAL = f".{FILE}."  # a record not yet whole; what a kill left of one does not count
 PACKAGES = ("jaxdl", "jax", "jaxlib", "flax", "optax", "grain", "numpy")
 
@@ -93,7 +95,7 @@ def claim(
             "Choose another --name."
         )
     record = wanted | _surroundings()
-    with _writing(folder):
+    with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
     write(folder, record)
     _keep_source(folder, launched)
@@ -102,25 +104,30 @@ def claim(
 
 def write(folder: pathlib.Path, record: Mapping[str, Any]) -> None:
     """Put the record into the folder, whole or not at all."""
-    with _writing(folder):
-        partial = folder / f"{PARTIAL}{os.getpid()}"
-        text = json.dumps(_finite(record), indent=2, allow_nan=False)
+    put(folder / FILE, _finite(record))
+
+
+def put(path: pathlib.Path, content: Any) -> None:
+    """Write JSON, whole or not at all."""
+    with writing(path.parent):
+        partial = path.with_name(f".{path.name}.{os.getpid()}")
+        text = json.dumps(content, indent=2, allow_nan=False)
         with partial.open("w") as file:
             file.write(text + "\n")
             file.flush()
             os.fsync(file.fileno())
-        os.replace(partial, folder / FILE)
+        os.replace(partial, path)
 
 
 def _keep_source(folder: pathlib.Path, launched: Launched) -> None:
     """Copy the experiment: after the record, so that a kill in between leaves a run's folder."""
     kept = folder / SOURCE
     if launched.source is not None and launched.source.exists() and not kept.exists():
-        with _writing(folder):
+        with writing(folder):
             shutil.copyfile(launched.source, kept)
 
 
-class _writing:
+class writing:
     """Turns a system's refusal to write into one line."""
 
     def __init__(self, folder: pathlib.Path) -> None:
@@ -139,7 +146,7 @@ class _writing:
 
 def is_done(record: Mapping[str, Any]) -> bool:
     """Whether the record says that the run has ended by itself."""
-    return (record.get("result") or {}).get("status") in ("completed", "stopped early")
+    return (record.get("result") or {}).get("status") in SUCCEEDED
 
 
 def _plain(values: Mapping[str, Any]) -> Any:

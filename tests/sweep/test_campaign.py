@@ -1,5 +1,6 @@
 """Sweeps from the command line: what they leave behind, how they stop, what they refuse."""
 
+import dataclasses
 import inspect
 import json
 import logging
@@ -11,14 +12,16 @@ import sys
 import time
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import runs
 import small
+import submitit  # noqa: F401 - it sets up logging, which closes what a test captures
 from tensorboard.plugins.hparams import plugin_data_pb2
 
-from jaxdl import errors, launch
-from jaxdl.sweep import campaign, race
+from jaxdl import errors, launch, metrics, run, submit
+from jaxdl.sweep import campaign, execute, fanout, race
 from jaxdl.train import loop, stop
 
 HEAD = '''"""A noisy walk to zero.
@@ -280,6 +283,45 @@ def test_a_group_that_fails_does_not_keep_the_others(toy):
     }
 
 
+def test_a_group_that_fails_in_this_process_does_not_keep_the_others(toy, monkeypatch, capsys):
+    running = execute.run
+
+    def run_all_but_3(experiment, group, *rest):
+        if group.label == "size=3":
+            raise ArithmeticError("not here")
+        return running(experiment, group, *rest)
+
+    monkeypatch.setattr(execute, "run", run_all_but_3)
+    with pytest.raises(ArithmeticError):
+        launched("toy --sweep size=3,4 --name a")
+    assert "  size=3: ArithmeticError: not here" in capsys.readouterr().out
+    rows = small.table(toy / "runs/toy/a")
+    assert {label: row["status"] for (label, _), row in rows.items()} == {
+        "size=3": "stopped",
+        "size=4": "completed",
+    }
+    assert json.loads((toy / "runs/toy/a/run.json").read_text())["result"]["status"] == "stopped"
+
+
+@pytest.mark.parametrize("value", ["inf", "nan"])
+def test_a_search_goes_on_where_a_run_has_no_best(value, tmp_path, monkeypatch):
+    monkeypatch.setattr(campaign, "BATCH", 2)
+
+    def endless(rate: float = 0.1) -> run.Run:
+        made = small.walk(rate)
+        score = {"loss": metrics.Mean.of(jnp.full(2, float(value)))}
+        taught = made.learner._replace(evaluate=lambda state, batch, key: score)
+        return dataclasses.replace(made, learner=taught)
+
+    found = small.run_all(endless, tmp_path, "rate=log(0.01,1)", search="tpe", samples=4)
+    assert [(member.status, member.best) for member in found.members] == [("completed", None)] * 4
+    path = tmp_path / found.members[0].label / "run.json"  # as one that counted infinity has left
+    record = json.loads(path.read_text())
+    path.write_text(json.dumps(record | {"result": record["result"] | {"best": [10, None]}}))
+    again = small.run_all(endless, tmp_path, "rate=log(0.01,1)", search="tpe", samples=4)
+    assert again.members[0].best is None
+
+
 def test_a_search_goes_on_where_the_experiment_refuses(toy, capsys):
     refuse = "    if size == 3:\n        raise ValueError('not 3')\n\n    def init(key, batch):"
     text = TOY.replace("    def init(key, batch):", refuse)
@@ -292,82 +334,54 @@ def test_a_search_goes_on_where_the_experiment_refuses(toy, capsys):
     assert small.curves(toy / "runs/toy/b") == {}
 
 
-def test_a_signal_stops_groups_side_by_side(toy, monkeypatch):
-    """The launcher's own process gets it, and passes it on."""
+@pytest.mark.parametrize("how", ["SIGTERM", "Ctrl-C", "SIGKILL"])
+def test_a_signal_stops_groups_side_by_side(how, toy, monkeypatch):
+    """The launcher's own process gets it, and passes it on; a terminal's goes to all its group."""
     tests = str(pathlib.Path(launch.__file__).parent.parent)
     monkeypatch.setenv("PYTHONPATH", tests + os.pathsep + os.environ.get("PYTHONPATH", ""))
     sizes = ["--steps", "10000000", "--every", "1000", "--chunk", "100"]
     words = ["toy", "--sweep", "size=3,4", *sizes, "--jobs", "2", "--name", "a"]
-    process = runs.child(STOPPED, False, *words)
+    process = runs.child(STOPPED, False, *words, start_new_session=True)
     saved = "runs/toy/a/size=*/checkpoints"
     while len({path.parent for path in toy.glob(f"{saved}/*000")}) < 2 and process.poll() is None:
         time.sleep(0.01)
-    process.send_signal(signal.SIGTERM)
+    number = signal.SIGINT if how == "Ctrl-C" else signal.Signals[how]
+    (os.killpg if how == "Ctrl-C" else os.kill)(process.pid, number)
     _, complaints = process.communicate(timeout=60)
-    assert process.returncode == stop.EXIT_CODE, complaints
-    rows = small.table(toy / "runs/toy/a")
-    assert [row["status"] for row in rows.values()] == ["stopped"] * 2
-    for row in rows.values():  # they had the time to save
-        assert (toy / f"runs/toy/a/{row['label']}/checkpoints/{row['step']}").is_dir()
+    if how == "SIGKILL":  # the groups end by themselves
+        assert process.returncode == -signal.SIGKILL
+        deadline = time.monotonic() + 60
+        while any(result(toy, size) is None for size in (3, 4)) and time.monotonic() < deadline:
+            time.sleep(0.05)
+    else:
+        assert process.returncode == stop.EXIT_CODE, complaints
+        rows = small.table(toy / "runs/toy/a")
+        assert [row["status"] for row in rows.values()] == ["stopped"] * 2
+    for size in (3, 4):  # they had the time to save
+        ended = result(toy, size)
+        assert ended["status"] == "stopped"
+        assert (toy / f"runs/toy/a/size={size}/checkpoints/{ended['step']}").is_dir()
 
 
-BAD = {
-    "toy --sweep reat=1,2": "--sweep must name hyperparameters of the experiment, got 'reat'. "
-    "Did you mean rate?",
-    "toy --sweep rate=": "--sweep rate must have at least one value, got none.",
-    "toy --sweep rate=log(0.5,0.1) --samples 3": None,
-    "toy --sweep rate=log(-1,1) --samples 3": "--sweep rate: A range of log must begin above 0, "
-    "got log(-1,1). `uniform` may begin anywhere.",
-    "toy --sweep rate=log(1e-3,1)": "A sweep over a range must say how many settings to draw, "
-    "got rate=log(0.001,1).\nAdd --samples 32, or list the values.",
-    "toy --jobs 2": "--jobs must come with a sweep: --sweep or --seeds.",
-    "toy --ensemble": "--ensemble must come with a sweep: --sweep or --seeds.",
-    "toy --sweep rate=0.1,0.2 --search tpe": "--search must come with --samples N, how many "
-    "settings to try.",
-    "toy --sweep rate=0.1,0.2 --search best --samples 2": None,
-    "toy --sweep seed=1,2": "--sweep must leave the seed alone. Give --seeds 8 instead.",
-    "blind --sweep rate=log(1e-3,1) --search tpe --samples 2": "A search must have a monitored "
-    "metric; set Run.monitor.",
-    "toy --samples 3": "A sweep must name what varies: --sweep width=64,128, or define "
-    "`def sweep()` in the experiment's file.",
-    "toy --seeds 3 --seed 4294967295": "--seed and --seeds must make seeds of at most 4294967295, "
-    "got 4294967295 and 3.",
-    "toy --seeds 2 --ensemble": "--ensemble must have a learner with `predict`, got one without.",
-    "toy --seeds 0": "--seeds must be at least 1, got 0.",
-    "toy --seeds 2 --dry-run": None,
-}
+def result(toy, size):
+    """How a member's record says that it ended."""
+    return json.loads((toy / f"runs/toy/a/size={size}/run.json").read_text())["result"]
 
 
-@pytest.mark.parametrize("command", BAD, ids=lambda command: command.replace(" ", "_"))
-def test_refuses(command, toy, capsys):
-    assert launched(command) == 2
-    complaint = capsys.readouterr().err
-    assert complaint.startswith("error: ")
-    assert 1 <= len(complaint.splitlines()) <= 3
-    if BAD[command] is not None:
-        assert complaint == f"error: {BAD[command]}\n"
-    assert not (toy / "runs").exists()
+def test_a_sweep_is_resumed_as_it_was_begun(toy, capsys, monkeypatch):
+    """As jobs of SLURM's, and never as one job; when it stops it says how."""
+    monkeypatch.setattr(submit, "slurm", None)
+    monkeypatch.setattr(submit, "check", lambda *given: None)
+    stopped = fanout.Came(False)
+    monkeypatch.setattr(fanout, "side_by_side", lambda where, *rest: asked.append(where) or stopped)
+    asked, words = [], "--mesh member=2 --slurm time=10,mem=1GB --jobs 3"
+    assert launched(f"toy --seeds 2 --name a {words}") == stop.EXIT_CODE
+    again = f"--resume runs/toy/a {words}"
+    assert capsys.readouterr().out.splitlines()[-1].endswith(f"python -m jaxdl.launch {again}")
+    assert launched(again) == stop.EXIT_CODE
+    assert asked == [fanout.Elsewhere("slurm", 3, "time=10,mem=1GB")] * 2
 
 
-def test_refuses_to_resume_a_run_as_a_sweep(toy, capsys):
-    assert launched("toy --name one") == 0
-    capsys.readouterr()
-    assert launched("--resume runs/toy/one --ensemble") == 2
-    message = "--ensemble must come with a sweep, got the folder of a run, runs/toy/one."
-    assert capsys.readouterr().err == f"error: {message}\n"
-
-
-def test_refuses_to_resume_a_member_alone(toy, capsys):
-    assert launched("toy --sweep rate=0.1,0.2 --name a") == 0
-    capsys.readouterr()
-    assert launched("--resume runs/toy/a/rate=0.1") == 2
-    message = "--resume must be the folder of a whole sweep, got a member, runs/toy/a/rate=0.1."
-    assert capsys.readouterr().err.startswith(f"error: {message}\n")
-
-
-def test_refuses_another_sweep_in_the_folder(toy, capsys):
-    assert launched("toy --sweep rate=0.1,0.2 --name a") == 0
-    capsys.readouterr()
-    assert launched("toy --sweep rate=0.1,0.3 --name a") == 2
-    complaint = capsys.readouterr().err
-    assert "holds another run: --sweep was ['rate=0.1,0.2'], now ['rate=0.1,0.3']" in complaint
+def test_a_sweep_of_which_nothing_is_finite_says_so(toy):
+    assert launched("toy --harm 1 --seeds 2 --name a") == errors.NonFiniteError.exit_code
+    assert launched("toy --sweep harm=0.0,1.0 --name b") == 0

@@ -4,19 +4,22 @@ import collections
 import dataclasses
 import json
 import logging
+import os
 import random
+import signal
 import time
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import runs
 import small
 
-from jaxdl import errors
+from jaxdl import errors, learner, metrics, run
 from jaxdl.data import batches
-from jaxdl.sweep import campaign, execute, race
-from jaxdl.train import loop, program, states, stop
+from jaxdl.sweep import campaign, execute, plan, race
+from jaxdl.train import loop, program, simulate, states, stop
 
 RATES = (0.05, 0.1, 0.2)
 WAYS = pytest.mark.parametrize("together", [True, False], ids=["together", "one by one"])
@@ -233,6 +236,78 @@ def test_waves(tmp_path, monkeypatch, capsys):
     ]
 
 
+@pytest.mark.parametrize(
+    "room, wave, short", [(1.5, 1, True), (3.5, 2, False), (7.5, 6, True), (12.5, 10, False)]
+)
+def test_a_wave_takes_no_more_than_there_is(room, wave, short, monkeypatch):
+    """Of two devices; whatever takes most, training or the evaluation of many examples."""
+    for rows, examples in ((4000, 8), (8, 4000)):
+        ways = ways_of(wide(rows, examples))
+        shared, feed = ways.together(10)
+        needed = taken(shared, feed)
+        monkeypatch.setattr(race, "free_memory", lambda full=needed: room * full / 10 / race.SHARE)
+        monkeypatch.setattr(race, "SHORT", 1e9 if short else 0)
+        monkeypatch.setattr(race, "_seconds", lambda timed, feed: 1.0)
+        decision, program = race.decide(shared.run, 10, ways)
+        assert (decision.together, decision.wave) == (True, wave)
+        assert ("too short" in decision.why) == short
+        alone = program.mesh is None or program.mesh.size == 1
+        assert alone == (wave == 1)
+        assert taken(*ways.together(wave)) <= room * needed / 10 * 1.05
+
+
+def wide(rows, examples):
+    """A run whose activations are larger than its state."""
+    data = {"input": np.zeros((4000, 8), np.float32)}
+
+    def loss(state, batch):
+        return metrics.Mean.of(jnp.tanh(batch["input"] @ state) @ jnp.ones(64))
+
+    def step(state, batch, key):
+        slope = jax.grad(lambda weights: loss(weights, batch).total)(state)
+        return state - 0.1 * slope, {"loss": loss(state, batch)}
+
+    taught = learner.Learner(
+        lambda key, batch: jnp.ones((8, 64)), step, lambda s, b, k: {"loss": loss(s, b)}
+    )
+    source, test = batches.shuffled(data, rows), batches.once(data, examples)
+    return run.Run(learner=taught, train=source, tests={"test": test}, steps=4)
+
+
+def ways_of(what, members=10):
+    """The ways of members that are all alike."""
+    family = program.Family(lambda values: what, [0] * members, [{}] * members)
+    return race.Ways(
+        lambda: execute._alone(what, family),
+        lambda size: execute._joined(what, family, size),
+        execute._shards(what),
+    )
+
+
+def taken(shared, feed):
+    """The memory that a wave takes on all devices."""
+    select, data = next(iter(shared.run.tests["test"].once()))
+    most = max(shared.memory(feed.take(0, 1)), shared.examining_memory(select, data))
+    devices = 1 if shared.mesh is None else shared.mesh.size
+    return devices * most + race._bytes(shared.shape.state)
+
+
+def test_alone_a_member_is_as_without_the_mesh_of_members():
+    solo, _ = ways_of(dataclasses.replace(small.linear(), mesh={"member": 2})).alone()
+    assert solo.mesh is None
+
+
+def test_what_cannot_run_on_all_devices_alone_runs_together(monkeypatch):
+    monkeypatch.setenv(simulate.ALL_DEVICES, "1")
+    monkeypatch.setattr(race, "SHORT", 0)
+    source = batches.shuffled(runs.linear().train.arrays, 5)
+    what = dataclasses.replace(small.linear(), train=source)
+    decision, shared = race.decide(what, 4, ways_of(what, 4))
+    assert (decision.together, decision.wave) == (True, 4)
+    assert decision.why.startswith("The batch size must be a multiple of data × fsdp, 2 devices")
+    assert shared.members == 4
+
+
 def test_members_are_shared_out_among_devices(tmp_path, way, monkeypatch):
     seen = []
     advance = program.Program.advance
@@ -326,6 +401,23 @@ def done(folder, together):
 def ended(folder):
     path = folder / "run.json"
     return path.exists() and (json.loads(path.read_text())["result"] or {}).get("status")
+
+
+def test_a_signal_between_groups_is_obeyed_at_once(tmp_path, monkeypatch):
+    """Before the next one is planned, raced or compiled."""
+    planned = plan.groups
+
+    def planning(*given):
+        os.kill(os.getpid(), signal.SIGTERM)
+        return planned(*given)
+
+    monkeypatch.setattr(race, "decide", None)
+    monkeypatch.setattr(plan, "groups", planning)
+    assert small.run_all(small.walk, tmp_path / "one", "size=3,4").status == "stopped"
+    monkeypatch.setattr(plan, "groups", None)
+    with stop.Catcher():
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert small.run_all(small.walk, tmp_path / "two", "size=3,4").status == "stopped"
 
 
 def test_a_member_in_a_folder_of_something_else(tmp_path, way):

@@ -56,7 +56,7 @@ def test_what_comes_of_groups(monkeypatch, tmp_path):
     def job(**kinds):
         return Ended(tmp_path, "7", **kinds)
 
-    good, stopped, lost = job(result=True), job(result=False), Ended(tmp_path, "8", lost=True)
+    good, stopped, lost = job(), job(result="SIGTERM"), Ended(tmp_path, "8", lost=True)
     assert came(monkeypatch, tmp_path, good, good) == fanout.Came(True)
     assert came(monkeypatch, tmp_path, good, stopped) == fanout.Came(False)
     refused = came(monkeypatch, tmp_path, good, job(result=("StorageError", "A disk is full.")))
@@ -90,12 +90,23 @@ def test_the_mesh_and_the_cache_go_along(tmp_path):
     assert all(hasattr(jax.config, name) for name in fanout.CACHE)
 
 
+def test_a_way_that_cannot_be_read_is_not_chosen_anew(tmp_path):
+    mine = part(tmp_path, 3)
+    assert mine._decision() is None
+    mine.folder.mkdir(parents=True)
+    (mine.folder / fanout.DECISION).write_text('{"together": tr')
+    with pytest.raises(
+        errors.StorageError, match=r"decision.json must be readable, got Exp.*\. Put"
+    ):
+        mine._decision()
+
+
 def test_a_file_is_written_whole(tmp_path, monkeypatch):
     path = tmp_path / "new" / "decision.json"
-    fanout.write(path, {"a": 1})
+    fanout._write(path, {"a": 1})
     monkeypatch.setattr(os, "replace", lambda *paths: (_ for _ in ()).throw(OSError(28, "full")))
     with pytest.raises(errors.StorageError, match="must be writable"):
-        fanout.write(path, {"a": 2})
+        fanout._write(path, {"a": 2})
     assert json.loads(path.read_text()) == {"a": 1}
 
 
@@ -121,6 +132,33 @@ class Asked(submit.Requeued):
 
     def stopped(self, result):
         return result is False
+
+    preempted = fanout.Job.preempted
+
+
+@pytest.mark.parametrize(
+    "executor, number, held",
+    [("slurm", "SIGTERM", True), ("slurm", "SIGINT", False), ("local", "SIGTERM", False)],
+)
+def test_what_slurm_preempts_waits_for_it(executor, number, held, tmp_path, monkeypatch):
+    """It would else have ended, and not be requeued; the launcher itself asks with SIGINT."""
+    slept = []
+    monkeypatch.setattr(submit.time, "sleep", slept.append)
+    monkeypatch.setenv("SUBMITIT_EXECUTOR", executor)
+    mine = part(tmp_path, 3)
+
+    class Stopping:
+        def run(self, console, stopping):
+            os.kill(os.getpid(), signal.Signals[number])
+            return False
+
+    monkeypatch.setattr(fanout, "_read", lambda folder: Stopping())
+    before = signal.getsignal(signal.SIGUSR2)
+    try:
+        assert fanout.Job()(str(mine.folder)) == number
+    finally:
+        signal.signal(signal.SIGUSR2, before)
+    assert slept == [submit.HOLD_SECONDS] * held
 
 
 def test_a_time_limit_first_saves_then_requeues():

@@ -256,6 +256,45 @@ def test_a_stream_has_each_members_value(tmp_path):
     check_members(mapped, "stretch", (1.0, 3.0), tmp_path / "mapped")
 
 
+def test_a_test_has_each_members_value(tmp_path):
+    """Read by the host, or made by a pass of the user's own."""
+
+    def judged(test):
+        base = small.walk(steps=10, every=5)
+
+        def evaluate(state, batch, key):
+            return {"loss": metrics.Mean.of(batch["input"] + jnp.abs(state["at"]).sum())}
+
+        taught = base.learner._replace(evaluate=evaluate)
+        return dataclasses.replace(base, learner=taught, tests={"test": test})
+
+    def mapped(level: float = 1.0) -> run.Run:
+        import grain
+
+        rows = [{"input": np.ones((2, 1), np.float32)}] * 2
+
+        def make():
+            return grain.MapDataset.source(rows).map(lambda b: {"input": b["input"] * level})
+
+        return judged(streams.once(make))
+
+    def own(level: float = 1.0) -> run.Run:
+        class Pass:
+            size = 2
+
+            def once(self):
+                for extra in (0.0, level):  # unlike in the second batch alone
+                    yield whole, {"input": np.ones((2, 1), np.float32) + extra}
+
+        return judged(Pass())
+
+    def whole(data, i):
+        return data
+
+    check_members(mapped, "level", (1.0, 3.0), tmp_path / "mapped")
+    check_members(own, "level", (1.0, 3.0), tmp_path / "own")
+
+
 def test_a_summary_has_each_members_value(tmp_path):
     def shown(rate: float = 0.1) -> run.Run:
         shows = {"shown/rate": lambda state, key: float(rate)}
