@@ -11,7 +11,8 @@ Metrics:
 - loss, of a step: of the part that learns; a layer's is that of jaxdl/learners/
   contrastive_divergence.py, the classifier's its own. Of an evaluation: the classifier's.
 - learning: which part learns, 0 for the first layer.
-- layer_0/reconstruction_error and so on: of each layer, on what the layers below make of the batch.
+- layer_0/reconstruction_error, layer_0/free_energy and so on: of each layer, on what the layers
+  below make of the batch.
 - accuracy, or what else the classifier's loss measures; by chance until fine-tuning begins.
 """
 
@@ -99,6 +100,8 @@ def stacked(
         for i, (machine, layer) in enumerate(zip(machines, state.layers, strict=True)):
             again = rbm.call(machine, layer.params, "reconstruction", x)
             measured[f"layer_{i}/reconstruction_error"] = metrics.Mean.of(jnp.square(again - x))
+            free = contrastive_divergence.energy(machine, layer.params, x)
+            measured[f"layer_{i}/free_energy"] = metrics.Mean.of(free)
             x = rbm.call(machine, layer.params, "__call__", x)
         return measured | loss(predict(state, batch), batch)
 

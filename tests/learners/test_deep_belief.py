@@ -145,7 +145,10 @@ def test_without_layer_steps_the_classifier_alone_learns():
     jax.tree.map(np.testing.assert_array_equal, state.layers, start.layers)
     assert (np.asarray(measured["learning"].total) == 2).all()
     measured = metrics.values(learner.evaluate(state, IMAGES, KEY))
-    names = {"loss", "accuracy", "layer_0/reconstruction_error", "layer_1/reconstruction_error"}
+    layers = {
+        f"layer_{i}/{name}" for i in (0, 1) for name in ("reconstruction_error", "free_energy")
+    }
+    names = {"loss", "accuracy"} | layers
     assert set(measured) == names
 
 
