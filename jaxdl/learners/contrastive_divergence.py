@@ -31,7 +31,7 @@ from jaxtyping import Array, Float, Shaped
 from jaxdl import errors, learner, metrics, summary
 from jaxdl.learners import gradient
 from jaxdl.models import rbm
-from jaxdl.nn import limits
+from jaxdl.nn import layout, limits
 
 # (params, batch, key) -> further metrics of an evaluation
 Scores = Callable[[Any, Any, Any], learner.Metrics]
@@ -79,7 +79,7 @@ class _Rule:
 
     def begin(self, key: learner.Key, batch: learner.Batch) -> gradient.Variables:
         """The first parameters, and where the chains stand."""
-        v = flat(batch["input"])
+        v = layout.rows(batch["input"])
         variables = dict(self.model.init(key, v))
         if self.chains is not None:
             start = jax.random.choice(jax.random.fold_in(key, 1), v, (self.chains,))
@@ -90,7 +90,7 @@ class _Rule:
         self, variables: gradient.Variables, batch: learner.Batch, key: learner.Key
     ) -> tuple[learner.Metrics, gradient.Variables]:
         """The gap between the free energies of data and chains, and the chains' new ends."""
-        params, v, observed = variables["params"], flat(batch["input"]), _observed(batch)
+        params, v, observed = variables["params"], layout.rows(batch["input"]), _observed(batch)
         if self.chains is not None and observed is not None:
             raise errors.InputError(
                 "Chains that go on must meet examples without missing elements, got a batch with "
@@ -112,7 +112,7 @@ class _Rule:
         self, variables: gradient.Variables, batch: learner.Batch, key: learner.Key
     ) -> learner.Metrics:
         """What is known of examples without a step, and the scores asked for."""
-        params, v = variables["params"], flat(batch["input"])
+        params, v = variables["params"], layout.rows(batch["input"])
         unit_key, scores_key = jax.random.split(key)
         measured = {
             "reconstruction_error": _reconstruction_error(self.model, params, batch),
@@ -127,13 +127,7 @@ class _Rule:
         self, variables: gradient.Variables, batch: learner.Batch
     ) -> Float[Array, "b hidden"]:
         """The hidden units' probabilities."""
-        return rbm.call(self.model, variables["params"], "__call__", flat(batch["input"]))
-
-
-def flat(inputs: Any) -> Float[Array, "b visible"]:
-    """Examples as rows of visible units."""
-    inputs = jnp.asarray(inputs)
-    return inputs.reshape(len(inputs), -1)
+        return rbm.call(self.model, variables["params"], "__call__", layout.rows(batch["input"]))
 
 
 def energy(model: rbm.RBM, params: Any, v: Float[Array, "b visible"]) -> Float[Array, "b"]:
@@ -198,10 +192,10 @@ def _believed(model: rbm.RBM, params: Any, key: Any, sweeps: int) -> Float[Array
 
 
 def _observed(batch: learner.Batch) -> Any:
-    return flat(batch["observed"]) if "observed" in batch else None
+    return layout.rows(batch["observed"]) if "observed" in batch else None
 
 
 def _reconstruction_error(model: rbm.RBM, params: Any, batch: learner.Batch) -> metrics.Mean:
-    v = flat(batch["input"])
+    v = layout.rows(batch["input"])
     square = jnp.square(v - rbm.call(model, params, "reconstruction", v))
     return metrics.Mean.of(square, _observed(batch))

@@ -27,7 +27,7 @@ from jaxtyping import Array, Int
 from jaxdl import learner, metrics
 from jaxdl.learners import contrastive_divergence, gradient
 from jaxdl.models import dbn, rbm
-from jaxdl.nn import limits
+from jaxdl.nn import layout, limits
 
 
 class State(NamedTuple):
@@ -60,7 +60,7 @@ def stacked(
     classifier = gradient.supervised(model, loss, fine_tuning)
 
     def init(key: learner.Key, batch: learner.Batch) -> State:
-        x, states = contrastive_divergence.flat(batch["input"]), []
+        x, states = layout.rows(batch["input"]), []
         for i, layer in enumerate(layers):
             states.append(layer.init(jax.random.fold_in(key, i), {"input": x}))
             x = rbm.call(machines[i], states[-1].params, "__call__", x)
@@ -75,7 +75,7 @@ def stacked(
     def learn_layer(i: int, state: State, batch: Any, key: Any) -> tuple[State, metrics.Mean]:
         """A step of one layer, on samples of the layers below."""
         up, own = jax.random.split(key)
-        x = _samples(model, state, contrastive_divergence.flat(batch["input"]), i, up)
+        x = _samples(model, state, layout.rows(batch["input"]), i, up)
         now = state.layers[i]
         if i > 0 and _turns(model, i):
             below = transposed(state.layers[i - 1].params)
@@ -96,7 +96,7 @@ def stacked(
     parts = [functools.partial(learn_layer, i) for i in range(len(layers))] + [fine_tune]
 
     def examined(state: State, batch: learner.Batch) -> learner.Metrics:
-        x, measured = contrastive_divergence.flat(batch["input"]), {}
+        x, measured = layout.rows(batch["input"]), {}
         for i, (machine, layer) in enumerate(zip(machines, state.layers, strict=True)):
             again = rbm.call(machine, layer.params, "reconstruction", x)
             measured[f"layer_{i}/reconstruction_error"] = metrics.Mean.of(jnp.square(again - x))

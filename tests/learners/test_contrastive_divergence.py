@@ -14,6 +14,7 @@ from jaxdl import errors, metrics
 from jaxdl.data import bars, ratings
 from jaxdl.learners import contrastive_divergence
 from jaxdl.models import partition, rbm
+from jaxdl.nn import layout
 
 KEY = jax.random.key(0)
 RANDOM = np.random.default_rng(0)
@@ -176,7 +177,7 @@ def test_bars_and_stripes_are_learnt_and_annealing_finds_their_partition_functio
     optimizer = optax.sgd(lambda step: 0.3 * (1 - step / 3000))
     learner = contrastive_divergence.machine(model, optimizer, sweeps=5, chains=100)
     state, _ = trained(learner, images, 3000)
-    v = contrastive_divergence.flat(images["input"])
+    v = layout.rows(images["input"])
     exact = float(jax.jit(partition.exact, static_argnums=0)(model, state.params))
     everything = contrastive_divergence.energy(
         model, state.params, jnp.asarray(states(16), jnp.float32)
