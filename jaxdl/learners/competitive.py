@@ -3,7 +3,7 @@
 T. Kohonen, "Self-organized formation of topologically correct feature maps" (1982); the batch map:
 "Essentials of the self-organizing map" (2013). Each unit has a point in the space of the data. The
 unit nearest to an example wins, and it and its neighbours on the grid move towards the example; the
-neighbourhood shrinks as the map learns. Pictures of a map: jaxdl/learners/maps.py.
+neighbourhood shrinks as the map learns. Pictures of a map: jaxdl/analysis/maps.py.
 
 Metrics, of a step before its update:
 - quantisation_error: the mean distance from an example to the unit that wins it.
@@ -147,10 +147,14 @@ def _learner(grid: Grid, step: Any) -> learner.Learner:
     def evaluate(state: State, batch: learner.Batch, key: learner.Key) -> learner.Metrics:
         return _measured(grid, *_nearest(state.codebook, layout.rows(batch["input"])))
 
-    def predict(state: State, batch: learner.Batch) -> Int[Array, "b"]:
-        return _nearest(state.codebook, layout.rows(batch["input"]))[0]
+    return learner.Learner(
+        init, step, evaluate, lambda state, batch: winners(state, batch["input"])
+    )
 
-    return learner.Learner(init, step, evaluate, predict)
+
+def winners(state: State, inputs: Any) -> Int[Array, "b"]:
+    """The unit that wins each example."""
+    return _nearest(state.codebook, layout.rows(inputs))[0]
 
 
 def _nearest(
