@@ -15,7 +15,6 @@ deviation: the mean standard deviation of a weight.
 Logged in evaluation: the scores of the mixture of draws, see jaxdl/losses/likelihood.py.
 """
 
-import math
 from typing import Any
 
 import jax
@@ -35,7 +34,7 @@ def supervised(
     *,
     examples: int,
     prior: gradient.Scalar = 1.0,
-    deviation: float = 0.02,
+    deviation: gradient.Scalar = 0.02,
     draws: int = 1,
     test_draws: int = 32,
     **options: Any,
@@ -56,7 +55,7 @@ def supervised(
     def begin(key: learner.Key, batch: learner.Batch) -> gradient.Variables:
         variables = gradient.initial(model, key, batch["input"], train=False)
         mean = gradient.only_params(variables)
-        inverse = math.log(math.expm1(deviation))  # of softplus
+        inverse = deviation + jnp.log(-jnp.expm1(-deviation))  # of softplus
         spread = jax.tree.map(lambda x: jnp.full_like(x, inverse), mean)
         return {"params": {"mean": mean, "spread": spread}}
 
