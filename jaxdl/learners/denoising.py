@@ -98,6 +98,8 @@ def generator(
     """Draws samples with a trained model, see `generation.network` and `reverse`."""
     _check(prediction)
     _check_way(schedule, steps, eta)
+    if isinstance(limit, float | int) and limit <= 0:
+        raise errors.InputError(f"limit must be positive, got {limit}.")
 
     def generate(
         variables: gradient.Variables, key: learner.Key, shape: tuple[int, ...], label: Any

@@ -53,9 +53,10 @@ def memory(places: int, beta: Scalar = 1.0, updates: int = 1) -> learner.Learner
         return State(jnp.zeros((places, patterns.shape[1]), patterns.dtype), jnp.int32(0))
 
     def step(state: State, batch: learner.Batch, key: learner.Key) -> tuple[State, learner.Metrics]:
-        new = layout.rows(batch["input"])
-        where = (state.stored + jnp.arange(len(new))) % places
-        after = State(state.patterns.at[where].set(new), state.stored + len(new))
+        rows = layout.rows(batch["input"])
+        new, stored = rows[-places:], state.stored + len(rows)
+        where = (stored - len(new) + jnp.arange(len(new))) % places
+        after = State(state.patterns.at[where].set(new), stored)
         return after, {"stored": metrics.Mean.of(jnp.minimum(after.stored, places))}
 
     def evaluate(state: State, batch: learner.Batch, key: learner.Key) -> learner.Metrics:

@@ -12,7 +12,7 @@ import pytest
 
 from jaxdl import errors
 from jaxdl.data import gaussians
-from jaxdl.learners import denoising
+from jaxdl.learners import denoising, generation
 from jaxdl.models import denoiser
 
 FIXTURE = np.load(pathlib.Path(__file__).parents[1] / "fixtures" / "denoising.npz")
@@ -159,6 +159,14 @@ def test_guidance_goes_from_the_words_without_a_label_past_those_with_it():
         (
             lambda: denoising.generator(None, denoising.cosine(9), steps=9, eta=1.5),
             "eta must be in [0, 1], got 1.5.",
+        ),
+        (
+            lambda: denoising.generator(None, denoising.cosine(9), steps=9, limit=-1.0),
+            "limit must be positive, got -1.0.",
+        ),
+        (
+            lambda: generation.network(None, {}, None, 2.0),
+            "guidance must come with labels, got a label of None.",
         ),
     ],
 )
