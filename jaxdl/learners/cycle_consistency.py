@@ -173,19 +173,21 @@ class _Game:
 
 
 def pictures(
-    translators: tuple[nn.Module, nn.Module], examples: Float[Any, "b h w c"]
+    translators: tuple[nn.Module, nn.Module],
+    first: Float[Any, "b h w c"],
+    second: Float[Any, "b h w c"],
 ) -> Callable[[State, learner.Key], summary.Image]:
-    """A summary: images of the first domain in [-1, 1], below each its translation, and below that
-    what comes back.
+    """A summary: images of either domain in [-1, 1] side by side, below each its translation, and
+    below that what comes back.
     """
-    pair = _paired(translators)
+    pair, images = _paired(translators), (jnp.asarray(first), jnp.asarray(second))
 
     def shown(state: State) -> Any:
         variables = gradient.variables(state.translators)
-        first = jnp.asarray(examples)
-        made: Any = pair.apply(variables, first, first, train=False)[0]
-        again: Any = pair.apply(variables, made, made, train=False)[1]
-        return (jnp.concatenate([first, made, again], axis=1) + 1) / 2
+        made: Any = pair.apply(variables, *images, train=False)
+        again: Any = pair.apply(variables, *reversed(made), train=False)
+        rows = [jnp.concatenate(both, axis=2) for both in (images, made, again[::-1])]
+        return (jnp.concatenate(rows, axis=1) + 1) / 2
 
     compiled = jax.jit(shown)
     return lambda state, key: summary.Image(compiled(state))

@@ -129,9 +129,15 @@ def test_evaluation_prediction_and_picture_are_of_the_same_translations():
     found = metrics.values(jax.jit(learner.evaluate)(state, BATCH, KEY))
     assert found["mean"] == pytest.approx(float(made.mean()), rel=1e-5)
     assert found["translators/cycle"] == pytest.approx(float(FIXTURE["cycle/losses"][2]), rel=1e-5)
-    show = cycle_consistency.pictures((TRANSLATOR, TRANSLATOR), BATCH["first"])
-    column = np.concatenate([BATCH["first"], made, again], axis=1)
-    np.testing.assert_allclose(show(state, KEY).pixels, (column + 1) / 2, atol=1e-6)
+    show = cycle_consistency.pictures((TRANSLATOR, TRANSLATOR), BATCH["first"], BATCH["second"])
+    back = TRANSLATOR.apply({"params": params["second"]}, BATCH["second"])
+    there = TRANSLATOR.apply({"params": params["first"]}, back)
+    columns = [
+        np.concatenate(column, axis=1)
+        for column in ([BATCH["first"], made, again], [BATCH["second"], back, there])
+    ]
+    pixels = (np.concatenate(columns, axis=2) + 1) / 2
+    np.testing.assert_allclose(show(state, KEY).pixels, pixels, atol=1e-6)
 
 
 def test_the_average_translates_and_does_not_teach():
