@@ -17,6 +17,7 @@ from jaxdl import learner, metrics
 from jaxdl.data import bars, batches
 from jaxdl.learners import contrastive_divergence
 from jaxdl.models import partition, rbm
+from jaxdl.nn import layout
 from jaxdl.run import AtLeast, Run
 
 
@@ -40,7 +41,7 @@ def experiment(
     )
 
     def exact(params: Any, batch: learner.Batch, key: Any) -> learner.Metrics:
-        v = contrastive_divergence.flat(batch["input"])
+        v = layout.rows(batch["input"])
         free = contrastive_divergence.energy(model, params, v)
         return {"log_likelihood": metrics.Mean.of(-free - partition.exact(model, params))}
 

@@ -20,10 +20,10 @@ from typing import Literal
 
 import optax
 
+from jaxdl.analysis import calibration
 from jaxdl.data import batches, digits, outsiders
 from jaxdl.learners import (
     bayes_by_backprop,
-    calibration,
     ensemble,
     gradient,
     langevin,

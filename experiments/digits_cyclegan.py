@@ -56,7 +56,9 @@ def experiment(
         tests={"test": batches.once({"first": test, "second": -test}, 360)},
         steps=steps,
         summaries={
-            "there_and_back": cycle_consistency.pictures((translator, translator), test[:16])
+            "there_and_back": cycle_consistency.pictures(
+                (translator, translator), test[:16], -test[16:32]
+            )
         },
         expect=AtMost("test/error", 0.05),
     )

@@ -9,14 +9,12 @@ test/samples/accuracy 0.925 (sd 0.003) of the real ones, and 0.994 taught by rea
     python -m jaxdl.launch digits_dcgan --width 32
 """
 
-import functools
 from typing import Any
 
 import numpy as np
 import optax
-from sklearn import svm
 
-from jaxdl import metrics
+from jaxdl import learner
 from jaxdl.data import batches, digits, likeness
 from jaxdl.learners import adversarial
 from jaxdl.losses import adversarial as losses
@@ -34,7 +32,11 @@ def experiment(
 ) -> Run:
     """Adam as in the paper; the test reads a moving average of the generator."""
     train, test = ({**part, "input": 2 * part["input"] - 1} for part in digits.load())
-    judge = likeness.judge(train, test)
+    judge, agreement = likeness.judge(train, test), likeness.agreement(train)
+
+    def scores(made: Any, batch: learner.Batch) -> learner.Metrics:
+        return {"reader/agreement": agreement(made, batch["target"])} | judge(made, batch)
+
     generator = dcgan.Generator(features=(2 * width, width), classes=10)
     critic = dcgan.Critic(features=(width, 2 * width), classes=10)
     adam = optax.adam(learning_rate, b1=0.5)
@@ -47,7 +49,7 @@ def experiment(
             latent=latent,
             condition="target",
             average=average,
-            scores=lambda made, batch: read(made, batch) | judge(made, batch),
+            scores=scores,
         ),
         train=batches.shuffled(train, batch_size),
         tests={"test": batches.once(test, 360)},
@@ -57,22 +59,3 @@ def experiment(
         },
         expect=AtLeast("test/reader/agreement", 0.95),
     )
-
-
-def read(made: Any, batch: Any) -> dict[str, Any]:
-    """Whether made digits look like what was asked for."""
-    return {"reader": metrics.Collected({"made": made, "target": batch["target"]}, finish)}
-
-
-def finish(arrays: dict[str, np.ndarray]) -> dict[str, float]:
-    """agreement: the share of made digits that the reader takes for what was asked."""
-    if not np.isfinite(arrays["made"]).all():
-        return {"agreement": float("nan")}
-    return {"agreement": float(reader().score(arrays["made"].reshape(-1, 64), arrays["target"]))}
-
-
-@functools.cache
-def reader() -> svm.SVC:
-    """A support vector machine taught by the real training digits."""
-    train, _ = digits.load()
-    return svm.SVC().fit(2 * train["input"].reshape(-1, 64) - 1, train["target"])

@@ -13,8 +13,9 @@ from typing import Literal
 
 import numpy as np
 
+from jaxdl.analysis import maps
 from jaxdl.data import batches, digits, splits
-from jaxdl.learners import competitive, maps
+from jaxdl.learners import competitive
 from jaxdl.run import AtMost, Run
 
 
@@ -39,6 +40,7 @@ def experiment(
         steps=steps,
         summaries={
             "map/distances": lambda state, key: maps.distance_picture(grid, state),
+            "map/components": lambda state, key: maps.component_planes(grid, state),
             "map/digits": lambda state, key: maps.codebook_picture(grid, state, 8, 8),
             "map/hits": lambda state, key: maps.hit_picture(grid, state, train["input"]),
             "map/accuracy": lambda state, key: accuracy(grid, state, train, test),
@@ -51,7 +53,7 @@ def accuracy(
     grid: competitive.Grid, state: competitive.State, train: splits.Examples, test: splits.Examples
 ) -> float:
     """How well the map tells digits apart when its units are named after what they win."""
-    won, asked = (maps.winners(state, part["input"]) for part in (train, test))
+    won, asked = (np.asarray(competitive.winners(state, x["input"])) for x in (train, test))
     votes = np.zeros((grid.units, 10))
     np.add.at(votes, (won, train["target"]), 1)
     return float(np.mean(votes.argmax(1)[asked] == test["target"]))

@@ -30,7 +30,9 @@ def experiment(
     batch_size: int = 256,
     steps: int = 2000,
 ) -> Run:
-    """Adam at a rate that falls to nothing; the test reads a moving average of the generator."""
+    """Adam at a rate that rises over a tenth of the steps and then falls to nothing; the test reads
+    a moving average of the generator.
+    """
     train, test = gaussians.draw(100_000, seed=0), gaussians.draw(5_000, seed=1)
     generator = mlp.MLP(features=(width,) * 3, outputs=2)
     critic = mlp.MLP(features=(width,) * 3, outputs=1)

@@ -13,8 +13,9 @@ from typing import Literal
 
 import numpy as np
 
+from jaxdl.analysis import maps
 from jaxdl.data import batches, tabular
-from jaxdl.learners import competitive, maps
+from jaxdl.learners import competitive
 from jaxdl.run import AtMost, Run
 
 

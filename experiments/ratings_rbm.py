@@ -18,6 +18,7 @@ from jaxdl import learner, metrics
 from jaxdl.data import batches, ratings
 from jaxdl.learners import contrastive_divergence
 from jaxdl.models import rbm
+from jaxdl.nn import layout
 from jaxdl.run import AtMost, Run
 
 
@@ -41,7 +42,7 @@ def experiment(
 
     def guessed(params: Any, batch: learner.Batch, key: Any) -> learner.Metrics:
         """squared_error: of the mean number of stars that the model expects."""
-        shown = contrastive_divergence.flat(batch["input"])
+        shown = layout.rows(batch["input"])
         shares = rbm.call(model, params, "reconstruction", shown)
         expected = shares.reshape(-1, items, stars) @ jnp.arange(1.0, stars + 1)
         error = jnp.square(expected - batch["target"])

@@ -9,8 +9,9 @@ Cost: 2 s on two CPU cores, compiling aside. Scores: test/quantisation_error 0.0
 
 from typing import Literal
 
+from jaxdl.analysis import maps
 from jaxdl.data import batches, square
-from jaxdl.learners import competitive, maps
+from jaxdl.learners import competitive
 from jaxdl.run import AtMost, Run
 
 

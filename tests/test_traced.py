@@ -1,6 +1,7 @@
 """Hyperparameters as values in the program: what a sweep in one compilation needs."""
 
 import inspect
+import typing
 
 import jax
 import optax
@@ -61,10 +62,27 @@ SHAPING = {
 }
 
 
-@pytest.mark.parametrize("path", test_experiments.FILES, ids=test_experiments.named)
-def test_every_experiment_takes_traced_numbers(path, tmp_path):
+def branches(path):
+    """Nothing, and each value of each Literal that is not its default."""
+    parameters = inspect.signature(experiment.File(path).function).parameters.values()
+    return [{}] + [
+        {p.name: value}
+        for p in parameters
+        if typing.get_origin(p.annotation) is typing.Literal
+        for value in typing.get_args(p.annotation)
+        if value != p.default
+    ]
+
+
+CASES = [(path, chosen) for path in test_experiments.FILES for chosen in branches(path)]
+
+
+@pytest.mark.parametrize(
+    ("path", "chosen"), CASES, ids=["-".join([p.stem, *c.values()]) for p, c in CASES]
+)
+def test_every_experiment_takes_traced_numbers(path, chosen, tmp_path):
     function = experiment.File(path).function
-    small = {"steps": 2} | test_experiments.SMALL.get(path.stem, {})
+    small = {"steps": 2} | test_experiments.SMALL.get(path.stem, {}) | chosen
     if path.stem in test_experiments.WRITERS:
         test_experiments.WRITERS[path.stem](tmp_path)
         small["folder"] = str(tmp_path)

@@ -29,18 +29,53 @@ def judge(
     example of `train`, and "samples/novelty" the same over that of the examples of `test`: below 1,
     samples are nearer to what was learnt than new real examples are, so some may be copies.
     """
-    digest = hashlib.sha256()
     for part, name in ((train, "train"), (test, "test")):
         checks.arrays(part, f"The data {name}")
-        for key in sorted(part):
-            digest.update(np.ascontiguousarray(part[key]).tobytes())
-    finish = _Judge(digest.digest(), train, test)
+    finish = _Judge(_digest(train, test), train, test)
 
     def scores(samples: Any, batch: dict[str, Any]) -> dict[str, metrics.Collected]:
         drawn = {"input": samples, "target": batch["target"]}
         return {"samples": metrics.Collected(drawn, finish)}
 
     return scores
+
+
+def agreement(train: splits.Examples) -> Callable[[Any, Any], metrics.Collected]:
+    """A function (samples, what was asked for) -> a metric of samples that were drawn for labels:
+    the share that a support vector machine taught by the real `train` takes for what was asked.
+    """
+    checks.arrays(train, "The data train")
+    finish = _Reader(_digest(train), train)
+
+    def scores(samples: Any, asked: Any) -> metrics.Collected:
+        return metrics.Collected({"input": samples, "target": asked}, finish)
+
+    return scores
+
+
+def _digest(*parts: splits.Examples) -> bytes:
+    digest = hashlib.sha256()
+    for part in parts:
+        for key in sorted(part):
+            digest.update(np.ascontiguousarray(part[key]).tobytes())
+    return digest.digest()
+
+
+@dataclasses.dataclass(frozen=True)
+class _Reader:
+    """Equal to another of the same data: it is part of what a compiled program is known by."""
+
+    digest: bytes
+    train: splits.Examples = dataclasses.field(compare=False, repr=False)
+
+    def __call__(self, drawn: dict[str, np.ndarray]) -> float:
+        if not np.isfinite(drawn["input"]).all():
+            return float("nan")
+        return float(self._machine.score(_rows(drawn["input"]), drawn["target"]))
+
+    @functools.cached_property
+    def _machine(self) -> svm.SVC:
+        return svm.SVC().fit(_rows(self.train["input"]), self.train["target"])
 
 
 @dataclasses.dataclass(frozen=True)

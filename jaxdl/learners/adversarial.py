@@ -26,9 +26,8 @@ import optax
 from jaxtyping import Array, Float
 
 from jaxdl import errors, learner, metrics, summary
-from jaxdl.learners import gradient
+from jaxdl.learners import gradient, two_players
 from jaxdl.losses import adversarial as games
-from jaxdl.nn import layout
 
 
 class State(NamedTuple):
@@ -54,7 +53,8 @@ def generative(
 
     generator: a Linen module called as `generator(latents, train=...)`, with standard normal
         latents of shape (b, latent).
-    critic: called as `critic(examples, train=...)`, a score for each, (b, 1).
+    critic: called as `critic(examples, train=...)`, a score for each, (b, 1), or for each of its
+        patches, (b, h, w, 1).
     optimizers: the generator's and the critic's.
     critic_steps: how often the critic learns before the generator does. The batch is cut into so
         many parts, one for each: a critic's batch is 1 / critic_steps of what the source gives, and
@@ -70,30 +70,9 @@ def generative(
     if critic_steps < 1:
         raise errors.InputError(f"critic_steps must be at least 1, got {critic_steps}.")
     game = _Game(generator, critic, losses, latent, condition, scores)
-    making = gradient.minimise(
-        game.begin_generator, game.deceive, optimizers[0], evaluate=_of_both, average=average
-    )
-    judging = gradient.minimise(game.begin_critic, game.criticise, optimizers[1], evaluate=_of_both)
-
-    def init(key: learner.Key, batch: learner.Batch) -> State:
-        keys = jax.random.split(key)
-        return State(making.init(keys[0], batch), judging.init(keys[1], batch))
-
-    def step(state: State, batch: learner.Batch, key: learner.Key) -> tuple[State, learner.Metrics]:
-        parts = _cut(batch, critic_steps)
-        variables = gradient.variables(state.generator._replace(average=None))
-
-        def one(critic: gradient.State, at: Any) -> tuple[gradient.State, learner.Metrics]:
-            i, part = at
-            return judging.step(critic, (variables, part), jax.random.fold_in(key, i))
-
-        critic, judged = _each(one, state.critic, (jnp.arange(critic_steps), parts))
-        facing = gradient.variables(critic), jax.tree.map(lambda x: x[-1], parts)
-        last_key = jax.random.fold_in(key, critic_steps)
-        generator, deceived = making.step(state.generator, facing, last_key)
-        return State(generator, critic), _called(judged, deceived)
-
-    return learner.Learner(init, step, game.evaluate)
+    making = two_players.player(game.begin_generator, game.deceive, optimizers[0], average)
+    judging = two_players.player(game.begin_critic, game.criticise, optimizers[1])
+    return two_players.game(State, making, judging, game.evaluate, judge_steps=critic_steps)
 
 
 def generate(generator: Any, state: State, latents: Float[Array, "b z"], *conditions: Any) -> Any:
@@ -142,7 +121,7 @@ class _Game:
 
     def begin_generator(self, key: learner.Key, batch: learner.Batch) -> gradient.Variables:
         """The generator's first variables."""
-        latents = self.latents(batch, key)
+        latents = self.latents(batch, jax.random.fold_in(key, 1))
         return gradient.initial(self.generator, key, latents, *self.told(batch), train=False)
 
     def begin_critic(self, key: learner.Key, batch: learner.Batch) -> gradient.Variables:
@@ -163,7 +142,7 @@ class _Game:
         """Scores in training, and the critic's collections after it."""
         told = self.told(batch)
         found, after = gradient.applied(self.critic, variables, key, examples, *told, train=True)
-        return found[:, 0], after
+        return games.scores(found), after
 
     def criticise(
         self, variables: gradient.Variables, facing: Any, key: learner.Key
@@ -199,42 +178,14 @@ class _Game:
         told, critic = self.told(batch), gradient.variables(state.critic)
         made = generate(self.generator, state, self.latents(batch, key), *told)
         real, fake = (
-            self.critic.apply(critic, examples, *told, train=False)[:, 0]
+            games.scores(self.critic.apply(critic, examples, *told, train=False))
             for examples in (batch["input"], made)
         )
         judged = {"loss": metrics.Mean.of(self.losses.critic(real, fake))} | _scored(real, fake)
         deceived = {"loss": metrics.Mean.of(self.losses.generator(fake))}
-        measured = _called(judged, deceived)
+        measured = two_players.called(State, deceived, judged)
         return measured | (self.scores(made, batch) if self.scores else {})
-
-
-def _of_both(variables: gradient.Variables, batch: Any, key: learner.Key) -> learner.Metrics:
-    """A player's evaluation: there is none of one without the other."""
-    return {}
 
 
 def _scored(real: games.Scores, made: games.Scores) -> learner.Metrics:
     return {"real": metrics.Mean.of(real), "made": metrics.Mean.of(made)}
-
-
-def _called(critic: learner.Metrics, generator: learner.Metrics) -> learner.Metrics:
-    players = {"critic": critic, "generator": generator}
-    return {f"{player}/{name}": x for player, found in players.items() for name, x in found.items()}
-
-
-def _each(step: Callable[[Any, Any], Any], state: Any, parts: Any) -> tuple[Any, learner.Metrics]:
-    """The state after a step on each part, one after another, and the sums of their metrics."""
-    if len(jax.tree.leaves(parts)[0]) == 1:  # on CPU a loop makes even one convolution slow
-        return step(state, jax.tree.map(lambda x: x[0], parts))
-    state, measured = jax.lax.scan(step, state, parts)
-    return state, jax.tree.map(lambda x: x.sum(0), measured)
-
-
-def _cut(batch: learner.Batch, parts: int) -> learner.Batch:
-    """The batch as so many equal parts, along a new leading axis."""
-    size = len(jax.tree.leaves(batch)[0])
-    if size % parts:
-        raise errors.InputError(f"critic_steps must divide the batch size {size}, got {parts}.")
-    cut = jax.tree.map(lambda x: x.reshape(parts, size // parts, *x.shape[1:]), batch)
-    # On a mesh every device takes its share of each part; else some would hold whole parts.
-    return jax.tree.map(lambda x: layout.constrain(x, None, "batch"), cut)

@@ -15,7 +15,7 @@ deviation: the mean standard deviation of a weight.
 Logged in evaluation: the scores of the mixture of draws, see jaxdl/losses/likelihood.py.
 """
 
-import math
+import functools
 from typing import Any
 
 import jax
@@ -35,7 +35,7 @@ def supervised(
     *,
     examples: int,
     prior: gradient.Scalar = 1.0,
-    deviation: float = 0.02,
+    deviation: gradient.Scalar = 0.02,
     draws: int = 1,
     test_draws: int = 32,
     **options: Any,
@@ -52,13 +52,6 @@ def supervised(
     for name, number in (("prior", prior), ("first deviation", deviation)):
         if isinstance(number, float | int) and number <= 0:
             raise errors.InputError(f"The {name} of weights must be positive, got {number}.")
-
-    def begin(key: learner.Key, batch: learner.Batch) -> gradient.Variables:
-        variables = gradient.initial(model, key, batch["input"], train=False)
-        mean = gradient.only_params(variables)
-        inverse = math.log(math.expm1(deviation))  # of softplus
-        spread = jax.tree.map(lambda x: jnp.full_like(x, inverse), mean)
-        return {"params": {"mean": mean, "spread": spread}}
 
     def objective(
         variables: gradient.Variables, batch: learner.Batch, key: learner.Key
@@ -86,13 +79,24 @@ def supervised(
         return jax.vmap(one)(jax.random.split(key, test_draws))
 
     return gradient.minimise(
-        begin,
+        functools.partial(_begun, model, deviation),
         objective,
         optimizer,
         evaluate=lambda v, batch, key: likelihood.scores(outputs(v, batch, key), batch),
         predict=lambda v, batch: likelihood.mixture(outputs(v, batch, jax.random.key(0))),
         **options,
     )
+
+
+def _begun(
+    model: Any, deviation: gradient.Scalar, key: learner.Key, batch: learner.Batch
+) -> gradient.Variables:
+    """The model's first parameters as means, all with this deviation."""
+    variables = gradient.initial(model, key, batch["input"], train=False)
+    mean = gradient.only_params(variables)
+    inverse = deviation + jnp.log(-jnp.expm1(-deviation))  # of softplus
+    spread = jax.tree.map(lambda x: jnp.full_like(x, inverse), mean)
+    return {"params": {"mean": mean, "spread": spread}}
 
 
 def draw(posterior: Any, key: learner.Key) -> Any:

@@ -3,7 +3,7 @@
 T. Kohonen, "Self-organized formation of topologically correct feature maps" (1982); the batch map:
 "Essentials of the self-organizing map" (2013). Each unit has a point in the space of the data. The
 unit nearest to an example wins, and it and its neighbours on the grid move towards the example; the
-neighbourhood shrinks as the map learns. Pictures of a map: jaxdl/learners/maps.py.
+neighbourhood shrinks as the map learns. Pictures of a map: jaxdl/analysis/maps.py.
 
 Metrics, of a step before its update:
 - quantisation_error: the mean distance from an example to the unit that wins it.
@@ -22,7 +22,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from jaxdl import errors, learner, metrics
-from jaxdl.nn import limits
+from jaxdl.nn import layout, limits
 
 Scalar = float | jax.Array  # traced in a sweep
 Schedule = Callable[[jax.Array], Scalar]  # how many updates there were -> a number
@@ -98,7 +98,7 @@ def batch_map(grid: Grid, radius: Schedule) -> learner.Learner:
     distances = grid.distances()
 
     def step(state: State, batch: learner.Batch, key: learner.Key) -> tuple[State, learner.Metrics]:
-        examples, width = _flat(batch), radius(state.updates)
+        examples, width = layout.rows(batch["input"]), radius(state.updates)
         best, second, error = _nearest(state.codebook, examples)
         pull = _neighbourhood(distances, width)[:, best]
         total = pull.sum(1, keepdims=True)
@@ -119,7 +119,7 @@ def online_map(grid: Grid, radius: Schedule, rate: Schedule) -> learner.Learner:
     distances = grid.distances()
 
     def step(state: State, batch: learner.Batch, key: learner.Key) -> tuple[State, learner.Metrics]:
-        examples = _flat(batch)
+        examples = layout.rows(batch["input"])
         best, second, error = _nearest(state.codebook, examples)
         measured = _measured(grid, best, second, error)
         measured["radius"] = metrics.Mean.of(radius(state.updates))
@@ -140,20 +140,21 @@ def _learner(grid: Grid, step: Any) -> learner.Learner:
     """A map that begins as examples drawn from the first batch."""
 
     def init(key: learner.Key, batch: learner.Batch) -> State:
-        return State(jax.random.choice(key, _flat(batch), (grid.units,)), jnp.int32(0))
+        return State(
+            jax.random.choice(key, layout.rows(batch["input"]), (grid.units,)), jnp.int32(0)
+        )
 
     def evaluate(state: State, batch: learner.Batch, key: learner.Key) -> learner.Metrics:
-        return _measured(grid, *_nearest(state.codebook, _flat(batch)))
+        return _measured(grid, *_nearest(state.codebook, layout.rows(batch["input"])))
 
-    def predict(state: State, batch: learner.Batch) -> Int[Array, "b"]:
-        return _nearest(state.codebook, _flat(batch))[0]
+    return learner.Learner(
+        init, step, evaluate, lambda state, batch: winners(state, batch["input"])
+    )
 
-    return learner.Learner(init, step, evaluate, predict)
 
-
-def _flat(batch: learner.Batch) -> Float[Array, "b d"]:
-    inputs = jnp.asarray(batch["input"])
-    return inputs.reshape(len(inputs), -1)
+def winners(state: State, inputs: Any) -> Int[Array, "b"]:
+    """The unit that wins each example."""
+    return _nearest(state.codebook, layout.rows(inputs))[0]
 
 
 def _nearest(

@@ -10,12 +10,15 @@ Metrics:
 - loss, of a step: that difference. It is no likelihood: near 0 the chains look like the data, or
   have not moved; it may rise while the model improves.
 - reconstruction_error: the mean squared difference between the data and their reconstruction.
-- free_energy, of an evaluation: the mean F(v). Falling further for the training data than for the
-  test's, it tells of overfitting.
+- free_energy: the mean F(v). Falling further for the training data than for the test's, it tells of
+  overfitting (Hinton's guide, section 6).
 - pseudo_likelihood, of an evaluation, units of 0 or 1: of each example, log p(unit | the others) of
-  one unit drawn at random, times how many there are (Besag 1975; scikit-learn's score_samples).
+  one observed unit drawn at random, times how many there are (Besag 1975; scikit-learn's
+  score_samples).
 """
 
+import dataclasses
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -23,12 +26,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Shaped
 
-from jaxdl import learner, metrics, summary
+from jaxdl import errors, learner, metrics, summary
 from jaxdl.learners import gradient
 from jaxdl.models import rbm
-from jaxdl.nn import limits
+from jaxdl.nn import layout, limits
 
 # (params, batch, key) -> further metrics of an evaluation
 Scores = Callable[[Any, Any, Any], learner.Metrics]
@@ -54,53 +57,77 @@ def machine(
     """
     limits.at_least(1, "Contrastive divergence's sweeps", sweeps)
     limits.at_least(1, "Contrastive divergence's chains", chains)
+    rule = _Rule(model, sweeps, chains, scores)
+    return gradient.minimise(
+        rule.begin,
+        rule.objective,
+        optimizer,
+        evaluate=rule.evaluate,
+        predict=rule.predict,
+        **options,
+    )
 
-    def begin(key: learner.Key, batch: learner.Batch) -> gradient.Variables:
-        v = flat(batch["input"])
-        variables = dict(model.init(key, v))
-        if chains is not None:
-            start = jax.random.choice(jax.random.fold_in(key, 1), v, (chains,))
+
+@dataclasses.dataclass(frozen=True)
+class _Rule:
+    """What `machine` is asked for, and what `gradient.minimise` needs of it."""
+
+    model: rbm.RBM
+    sweeps: int
+    chains: int | None
+    scores: Scores | None
+
+    def begin(self, key: learner.Key, batch: learner.Batch) -> gradient.Variables:
+        """The first parameters, and where the chains stand."""
+        v = layout.rows(batch["input"])
+        variables = dict(self.model.init(key, v))
+        if self.chains is not None:
+            start = jax.random.choice(jax.random.fold_in(key, 1), v, (self.chains,))
             variables["chains"] = {"visible": start}
         return variables
 
     def objective(
-        variables: gradient.Variables, batch: learner.Batch, key: learner.Key
+        self, variables: gradient.Variables, batch: learner.Batch, key: learner.Key
     ) -> tuple[learner.Metrics, gradient.Variables]:
-        params, v = variables["params"], flat(batch["input"])
-        start = v if chains is None else variables["chains"]["visible"]
-        end = jax.lax.stop_gradient(walked(model, params, start, key, sweeps, _observed(batch)))
-        gap = energy(model, params, v).mean() - energy(model, params, end).mean()
+        """The gap between the free energies of data and chains, and the chains' new ends."""
+        params, v, observed = variables["params"], layout.rows(batch["input"]), _observed(batch)
+        if self.chains is not None and observed is not None:
+            raise errors.InputError(
+                "Chains that go on must meet examples without missing elements, got a batch with "
+                "`observed`. Leave `chains` at None."
+            )
+        start = v if self.chains is None else variables["chains"]["visible"]
+        end = walked(self.model, params, start, key, self.sweeps, observed)
+        end = jax.lax.stop_gradient(end)
+        free = energy(self.model, params, v)
+        gap = free.mean() - energy(self.model, params, end).mean()
         measured = {
             "loss": metrics.Mean(gap * len(v), jnp.float32(len(v))),
-            "reconstruction_error": _reconstruction_error(model, params, batch),
+            "reconstruction_error": _reconstruction_error(self.model, params, batch),
+            "free_energy": metrics.Mean.of(free),
         }
-        return measured, {} if chains is None else {"chains": {"visible": end}}
+        return measured, {} if self.chains is None else {"chains": {"visible": end}}
 
     def evaluate(
-        variables: gradient.Variables, batch: learner.Batch, key: learner.Key
+        self, variables: gradient.Variables, batch: learner.Batch, key: learner.Key
     ) -> learner.Metrics:
-        params, v = variables["params"], flat(batch["input"])
+        """What is known of examples without a step, and the scores asked for."""
+        params, v = variables["params"], layout.rows(batch["input"])
+        unit_key, scores_key = jax.random.split(key)
         measured = {
-            "reconstruction_error": _reconstruction_error(model, params, batch),
-            "free_energy": metrics.Mean.of(energy(model, params, v)),
+            "reconstruction_error": _reconstruction_error(self.model, params, batch),
+            "free_energy": metrics.Mean.of(energy(self.model, params, v)),
         }
-        if model.kind == "bernoulli":
-            likelihood = pseudo_likelihood(model, params, v, key)
+        if self.model.kind == "bernoulli":
+            likelihood = pseudo_likelihood(self.model, params, v, unit_key, _observed(batch))
             measured["pseudo_likelihood"] = metrics.Mean.of(likelihood)
-        return measured | (scores(params, batch, key) if scores else {})
+        return measured | (self.scores(params, batch, scores_key) if self.scores else {})
 
-    def predict(variables: gradient.Variables, batch: learner.Batch) -> Float[Array, "b hidden"]:
-        return rbm.call(model, variables["params"], "__call__", flat(batch["input"]))
-
-    return gradient.minimise(
-        begin, objective, optimizer, evaluate=evaluate, predict=predict, **options
-    )
-
-
-def flat(inputs: Any) -> Float[Array, "b visible"]:
-    """Examples as rows of visible units."""
-    inputs = jnp.asarray(inputs)
-    return inputs.reshape(len(inputs), -1)
+    def predict(
+        self, variables: gradient.Variables, batch: learner.Batch
+    ) -> Float[Array, "b hidden"]:
+        """The hidden units' probabilities."""
+        return rbm.call(self.model, variables["params"], "__call__", layout.rows(batch["input"]))
 
 
 def energy(model: rbm.RBM, params: Any, v: Float[Array, "b visible"]) -> Float[Array, "b"]:
@@ -126,13 +153,20 @@ def walked(
 
 
 def pseudo_likelihood(
-    model: rbm.RBM, params: Any, v: Float[Array, "b visible"], key: learner.Key
+    model: rbm.RBM,
+    params: Any,
+    v: Float[Array, "b visible"],
+    key: learner.Key,
+    observed: Shaped[Array, "b visible"] | None = None,
 ) -> Float[Array, "b"]:
-    """Of units of 0 or 1: an unbiased guess of sum_i log p(v_i | the other units)."""
-    unit = jax.random.randint(key, (len(v), 1), 0, v.shape[1])
+    """Of units of 0 or 1: an unbiased guess of sum_i log p(v_i | the other units), over the units
+    observed where some are missing.
+    """
+    seen = jnp.ones(v.shape, bool) if observed is None else observed > 0
+    unit = jax.random.categorical(key, jnp.where(seen, 0.0, -jnp.inf))[:, None]
     other = jnp.where(jnp.arange(v.shape[1])[None] == unit, 1 - v, v)
     gap = energy(model, params, other) - energy(model, params, v)
-    return v.shape[1] * jax.nn.log_sigmoid(gap)
+    return seen.sum(1) * jax.nn.log_sigmoid(gap)
 
 
 def filters(params: Any, height: int, width: int) -> summary.Image:
@@ -145,18 +179,23 @@ def fantasies(
     model: rbm.RBM, params: Any, key: learner.Key, height: int, width: int, sweeps: int = 1000
 ) -> summary.Image:
     """What the model believes in: means of 25 chains' visible units, so many sweeps from noise."""
-    silent = jnp.zeros((25, model.hidden))
-    start = rbm.call(model, params, "visible_sample", silent, key)
-    end = walked(model, params, start, jax.random.fold_in(key, 1), sweeps)
-    means = rbm.call(model, params, "reconstruction", end)
+    means = _believed(model, params, key, sweeps)
     return summary.Image(means.reshape(-1, height, width, 1))
 
 
+@functools.partial(jax.jit, static_argnums=(0, 3))  # compiled once, not at every evaluation
+def _believed(model: rbm.RBM, params: Any, key: Any, sweeps: int) -> Float[Array, "b visible"]:
+    silent = jnp.zeros((25, model.hidden))
+    start = rbm.call(model, params, "visible_sample", silent, key)
+    end = walked(model, params, start, jax.random.fold_in(key, 1), sweeps)
+    return rbm.call(model, params, "reconstruction", end)
+
+
 def _observed(batch: learner.Batch) -> Any:
-    return flat(batch["observed"]) if "observed" in batch else None
+    return layout.rows(batch["observed"]) if "observed" in batch else None
 
 
 def _reconstruction_error(model: rbm.RBM, params: Any, batch: learner.Batch) -> metrics.Mean:
-    v = flat(batch["input"])
+    v = layout.rows(batch["input"])
     square = jnp.square(v - rbm.call(model, params, "reconstruction", v))
     return metrics.Mean.of(square, _observed(batch))

@@ -23,7 +23,7 @@ import optax
 from jaxtyping import Float
 
 from jaxdl import errors, learner, metrics, summary
-from jaxdl.learners import gradient
+from jaxdl.learners import gradient, two_players
 from jaxdl.losses import adversarial as games
 
 Both = tuple[Any, Any]  # something of the first domain, something of the second
@@ -60,7 +60,8 @@ def translation(
 
     translators: from the first domain to the second, and from the second to the first; Linen
         modules called as `translator(examples, train=...)`.
-    critics: of the first domain and of the second, called likewise; a score for each, (b, 1).
+    critics: of the first domain and of the second, called likewise; a score for each, (b, 1), or
+        for each of its patches, (b, h, w, 1).
     losses: the paper's are `least_squares`; a gradient penalty is not taken.
     optimizers: the translators' and the critics'.
     cycle: the weight of what is lost there and back, the mean absolute difference (the paper's λ).
@@ -74,27 +75,14 @@ def translation(
             f"The losses must have no gradient penalty, got one of weight {losses.penalty}."
         )
     game = _Game(_paired(translators), _paired(critics), losses, cycle, scores)
-    translating = gradient.minimise(
-        game.begin_translators, game.deceive, optimizers[0], evaluate=_of_both, average=average
-    )
-    judging = gradient.minimise(
-        game.begin_critics, game.criticise, optimizers[1], evaluate=_of_both
-    )
-
-    def init(key: learner.Key, batch: learner.Batch) -> State:
-        keys = jax.random.split(key)
-        return State(translating.init(keys[0], batch), judging.init(keys[1], batch))
-
-    def step(state: State, batch: learner.Batch, key: learner.Key) -> tuple[State, learner.Metrics]:
-        keys = jax.random.split(key)
-        facing = gradient.variables(state.translators._replace(average=None)), batch
-        critics, judged = judging.step(state.critics, facing, keys[0])
-        facing = gradient.variables(critics), batch
-        translators, deceived = translating.step(state.translators, facing, keys[1])
-        return State(translators, critics), _called(judged, deceived)
-
-    return learner.Learner(
-        init, step, game.evaluate, lambda state, batch: game.translate(state, *_two(batch))[0]
+    translating = two_players.player(game.begin_translators, game.deceive, optimizers[0], average)
+    judging = two_players.player(game.begin_critics, game.criticise, optimizers[1])
+    return two_players.game(
+        State,
+        translating,
+        judging,
+        game.evaluate,
+        lambda state, batch: game.translate(state, *_two(batch))[0],
     )
 
 
@@ -147,7 +135,7 @@ class _Game:
 
     def judged(self, real: Both, made: Both) -> learner.Metrics:
         """The critics' metrics."""
-        pairs = [(x[:, 0], y[:, 0]) for x, y in zip(real, made, strict=True)]
+        pairs = [(games.scores(x), games.scores(y)) for x, y in zip(real, made, strict=True)]
         return {
             "loss": metrics.Mean.of(sum(self.losses.critic(x, y) for x, y in pairs)),
             "real": metrics.Mean.of(jnp.stack([x for x, _ in pairs])),
@@ -156,7 +144,7 @@ class _Game:
 
     def deceived(self, scores: Both, batch: learner.Batch, again: Both) -> learner.Metrics:
         """The translators' metrics; `again` is what comes back, of the second domain first."""
-        deceit = sum(self.losses.generator(x[:, 0]) for x in scores)
+        deceit = sum(self.losses.generator(games.scores(x)) for x in scores)
         lost = [
             jnp.abs(x - y).reshape(len(x), -1).mean(-1)
             for x, y in zip(_two(batch), reversed(again), strict=True)
@@ -179,24 +167,27 @@ class _Game:
         real, fake = (
             self.critics.apply(critics, *pair, train=False) for pair in (_two(batch), made[::-1])
         )
-        measured = _called(self.judged(real, fake), self.deceived(fake, batch, again))
+        deceived = self.deceived(fake, batch, again)
+        measured = two_players.called(State, deceived, self.judged(real, fake))
         return measured | (self.scores(made, batch) if self.scores else {})
 
 
 def pictures(
-    translators: tuple[nn.Module, nn.Module], examples: Float[Any, "b h w c"]
+    translators: tuple[nn.Module, nn.Module],
+    first: Float[Any, "b h w c"],
+    second: Float[Any, "b h w c"],
 ) -> Callable[[State, learner.Key], summary.Image]:
-    """A summary: images of the first domain in [-1, 1], below each its translation, and below that
-    what comes back.
+    """A summary: images of either domain in [-1, 1] side by side, below each its translation, and
+    below that what comes back.
     """
-    pair = _paired(translators)
+    pair, images = _paired(translators), (jnp.asarray(first), jnp.asarray(second))
 
     def shown(state: State) -> Any:
         variables = gradient.variables(state.translators)
-        first = jnp.asarray(examples)
-        made: Any = pair.apply(variables, first, first, train=False)[0]
-        again: Any = pair.apply(variables, made, made, train=False)[1]
-        return (jnp.concatenate([first, made, again], axis=1) + 1) / 2
+        made: Any = pair.apply(variables, *images, train=False)
+        again: Any = pair.apply(variables, *reversed(made), train=False)
+        rows = [jnp.concatenate(both, axis=2) for both in (images, made, again[::-1])]
+        return (jnp.concatenate(rows, axis=1) + 1) / 2
 
     compiled = jax.jit(shown)
     return lambda state, key: summary.Image(compiled(state))
@@ -209,13 +200,3 @@ def _paired(models: tuple[nn.Module, nn.Module]) -> _Pair:
 
 def _two(batch: learner.Batch) -> Both:
     return batch["first"], batch["second"]
-
-
-def _of_both(variables: gradient.Variables, batch: Any, key: learner.Key) -> learner.Metrics:
-    """A side's evaluation: there is none of one without the other."""
-    return {}
-
-
-def _called(critics: learner.Metrics, translators: learner.Metrics) -> learner.Metrics:
-    sides = {"critics": critics, "translators": translators}
-    return {f"{side}/{name}": x for side, found in sides.items() for name, x in found.items()}

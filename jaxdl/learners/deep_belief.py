@@ -11,10 +11,12 @@ Metrics:
 - loss, of a step: of the part that learns; a layer's is that of jaxdl/learners/
   contrastive_divergence.py, the classifier's its own. Of an evaluation: the classifier's.
 - learning: which part learns, 0 for the first layer.
-- layer_0/reconstruction_error and so on: of each layer, on what the layers below make of the batch.
+- layer_0/reconstruction_error, layer_0/free_energy and so on: of each layer, on what the layers
+  below make of the batch.
 - accuracy, or what else the classifier's loss measures; by chance until fine-tuning begins.
 """
 
+import dataclasses
 import functools
 from typing import Any, NamedTuple
 
@@ -26,7 +28,7 @@ from jaxtyping import Array, Int
 from jaxdl import learner, metrics
 from jaxdl.learners import contrastive_divergence, gradient
 from jaxdl.models import dbn, rbm
-from jaxdl.nn import limits
+from jaxdl.nn import layout, limits
 
 
 class State(NamedTuple):
@@ -54,61 +56,86 @@ def stacked(
     predict: the classifier's outputs.
     """
     limits.at_least(0, "A deep belief network's layer_steps", layer_steps)
-    machines = model.machines()
-    layers = [contrastive_divergence.machine(m, pretraining, **options) for m in machines]
+    machines = tuple(model.machines())
+    layers = tuple(contrastive_divergence.machine(m, pretraining, **options) for m in machines)
     classifier = gradient.supervised(model, loss, fine_tuning)
+    stack = _Stack(model, machines, layers, classifier, loss, layer_steps)
+    return learner.Learner(stack.init, stack.step, stack.evaluate, stack.predict)
 
-    def init(key: learner.Key, batch: learner.Batch) -> State:
-        x, states = contrastive_divergence.flat(batch["input"]), []
-        for i, layer in enumerate(layers):
+
+@dataclasses.dataclass(frozen=True)
+class _Stack:
+    """What `stacked` is asked for: machines, and the learners of each and of the classifier."""
+
+    model: dbn.DBN
+    machines: tuple[rbm.RBM, ...]
+    layers: tuple[learner.Learner, ...]
+    classifier: learner.Learner
+    loss: gradient.Loss
+    layer_steps: int
+
+    def init(self, key: learner.Key, batch: learner.Batch) -> State:
+        """Each layer begins on what those below make of the batch."""
+        x, states = layout.rows(batch["input"]), []
+        for i, layer in enumerate(self.layers):
             states.append(layer.init(jax.random.fold_in(key, i), {"input": x}))
-            x = rbm.call(machines[i], states[-1].params, "__call__", x)
-        return State(tuple(states), classifier.init(key, batch), jnp.int32(0))
+            x = rbm.call(self.machines[i], states[-1].params, "__call__", x)
+        return State(tuple(states), self.classifier.init(key, batch), jnp.int32(0))
 
-    def step(state: State, batch: learner.Batch, key: learner.Key) -> tuple[State, learner.Metrics]:
-        part = jnp.sum(state.steps >= layer_steps * (1 + jnp.arange(len(layers))))
-        after, found = jax.lax.switch(part, parts, state, batch, key)
-        measured = examined(after, batch) | {"loss": found, "learning": metrics.Mean.of(part)}
+    def step(
+        self, state: State, batch: learner.Batch, key: learner.Key
+    ) -> tuple[State, learner.Metrics]:
+        """A step of the part whose turn it is."""
+        part = jnp.sum(state.steps >= self.layer_steps * (1 + jnp.arange(len(self.layers))))
+        parts = [functools.partial(self.learn_layer, i) for i in range(len(self.layers))]
+        after, found = jax.lax.switch(part, [*parts, self.fine_tune], state, batch, key)
+        measured = self.examined(after, batch) | {"loss": found, "learning": metrics.Mean.of(part)}
         return after._replace(steps=state.steps + 1), measured
 
-    def learn_layer(i: int, state: State, batch: Any, key: Any) -> tuple[State, metrics.Mean]:
+    def learn_layer(
+        self, i: int, state: State, batch: learner.Batch, key: learner.Key
+    ) -> tuple[State, metrics.Mean]:
         """A step of one layer, on samples of the layers below."""
         up, own = jax.random.split(key)
-        x = _samples(model, state, contrastive_divergence.flat(batch["input"]), i, up)
+        x = _samples(self.model, state, layout.rows(batch["input"]), i, up)
         now = state.layers[i]
-        if i > 0 and _turns(model, i):
-            below = transposed(state.layers[i - 1].params)
-            now = now._replace(params=_where(state.steps == layer_steps * i, below, now.params))
-        now, measured = layers[i].step(now, {"input": x}, own)
+        if i > 0 and _turns(self.model, i):
+            below, first = transposed(state.layers[i - 1].params), self.layer_steps * i
+            now = now._replace(params=_where(state.steps == first, below, now.params))
+        now, measured = self.layers[i].step(now, {"input": x}, own)
         states = (*state.layers[:i], now, *state.layers[i + 1 :])
         return state._replace(layers=states), measured["loss"]
 
-    def fine_tune(state: State, batch: Any, key: Any) -> tuple[State, metrics.Mean]:
+    def fine_tune(
+        self, state: State, batch: learner.Batch, key: learner.Key
+    ) -> tuple[State, metrics.Mean]:
+        """A step of the classifier, which begins as a copy of the layers."""
         now = state.classifier
-        if layer_steps > 0:
+        if self.layer_steps > 0:
             learnt = {f"layer_{i}": layer.params for i, layer in enumerate(state.layers)}
-            first = state.steps == layer_steps * len(layers)
+            first = state.steps == self.layer_steps * len(self.layers)
             now = now._replace(params=_where(first, now.params | learnt, now.params))
-        now, measured = classifier.step(now, batch, key)
+        now, measured = self.classifier.step(now, batch, key)
         return state._replace(classifier=now), measured["loss"]
 
-    parts = [functools.partial(learn_layer, i) for i in range(len(layers))] + [fine_tune]
-
-    def examined(state: State, batch: learner.Batch) -> learner.Metrics:
-        x, measured = contrastive_divergence.flat(batch["input"]), {}
-        for i, (machine, layer) in enumerate(zip(machines, state.layers, strict=True)):
+    def examined(self, state: State, batch: learner.Batch) -> learner.Metrics:
+        """What is known of all parts without a step."""
+        x, measured = layout.rows(batch["input"]), {}
+        for i, (machine, layer) in enumerate(zip(self.machines, state.layers, strict=True)):
             again = rbm.call(machine, layer.params, "reconstruction", x)
             measured[f"layer_{i}/reconstruction_error"] = metrics.Mean.of(jnp.square(again - x))
+            free = contrastive_divergence.energy(machine, layer.params, x)
+            measured[f"layer_{i}/free_energy"] = metrics.Mean.of(free)
             x = rbm.call(machine, layer.params, "__call__", x)
-        return measured | loss(predict(state, batch), batch)
+        return measured | self.loss(self.predict(state, batch), batch)
 
-    def evaluate(state: State, batch: learner.Batch, key: learner.Key) -> learner.Metrics:
-        return examined(state, batch)
+    def evaluate(self, state: State, batch: learner.Batch, key: learner.Key) -> learner.Metrics:
+        """The same, with the key that a learner is given."""
+        return self.examined(state, batch)
 
-    def predict(state: State, batch: learner.Batch) -> Any:
-        return model.apply({"params": state.classifier.params}, batch["input"])
-
-    return learner.Learner(init, step, evaluate, predict)
+    def predict(self, state: State, batch: learner.Batch) -> Any:
+        """The classifier's outputs."""
+        return self.model.apply({"params": state.classifier.params}, batch["input"])
 
 
 def transposed(params: Any) -> Any:

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jaxtyping import Array, Float
 
 from jaxdl import errors, learner
 from jaxdl.learners import generation, gradient
@@ -51,7 +52,9 @@ def cosine(steps: int = 1000) -> Level:
     return _schedule(np.minimum(1 - kept[1:] / kept[:-1], 0.999))
 
 
-def noised(level: Level, data: Any, noise: Any) -> Any:
+def noised(
+    level: Level, data: Float[Array, "b *shape"], noise: Float[Array, "b *shape"]
+) -> Float[Array, "b *shape"]:
     """Data with noise at this level (Ho et al., equation 4)."""
     return level.signal * data + level.noise * noise
 
@@ -98,6 +101,8 @@ def generator(
     """Draws samples with a trained model, see `generation.network` and `reverse`."""
     _check(prediction)
     _check_way(schedule, steps, eta)
+    if isinstance(limit, float | int) and limit <= 0:
+        raise errors.InputError(f"limit must be positive, got {limit}.")
 
     def generate(
         variables: gradient.Variables, key: learner.Key, shape: tuple[int, ...], label: Any
@@ -113,14 +118,14 @@ def generator(
 def reverse(
     network: generation.Network,
     schedule: Level,
-    start: Any,
+    start: Float[Array, "b *shape"],
     key: learner.Key,
     prediction: Prediction = "noise",
     steps: int = 50,
     eta: generation.Scalar = 0.0,
     limit: generation.Scalar | None = None,
-) -> Any:
-    """From noise `start` (b, ...) to data, over evenly spaced steps of the schedule.
+) -> Float[Array, "b *shape"]:
+    """From noise `start` to data, over evenly spaced steps of the schedule.
 
     steps: how many times the network is asked.
     eta: fresh noise in each step: 0 is DDIM, a function of `start` alone; 1 is DDPM's, a draw from
@@ -142,8 +147,12 @@ def reverse(
 
 
 def estimates(
-    level: Level, x: Any, outputs: Any, prediction: Prediction, limit: Any = None
-) -> tuple[Any, Any]:
+    level: Level,
+    x: Float[Array, "b *shape"],
+    outputs: Float[Array, "b *shape"],
+    prediction: Prediction,
+    limit: generation.Scalar | None = None,
+) -> tuple[Float[Array, "b *shape"], Float[Array, "b *shape"]]:
     """The data and the noise in x by what the network says of it."""
     if prediction == "noise":
         data = (x - level.noise * outputs) / level.signal
@@ -156,7 +165,14 @@ def estimates(
     return data, (x - level.signal * data) / level.noise
 
 
-def step_back(level: Level, before: Level, data: Any, noise: Any, eta: Any, fresh: Any) -> Any:
+def step_back(
+    level: Level,
+    before: Level,
+    data: Float[Array, "b *shape"],
+    noise: Float[Array, "b *shape"],
+    eta: generation.Scalar,
+    fresh: Float[Array, "b *shape"],
+) -> Float[Array, "b *shape"]:
     """From a level to one with less noise, by the estimated data and noise in it.
 
     Song et al., equation 12: of the noise that stays, the share eta²·(1 - ᾱ/ᾱ′)/(1 - ᾱ) in variance

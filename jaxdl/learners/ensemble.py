@@ -13,6 +13,7 @@ import jax
 
 from jaxdl import errors, learner
 from jaxdl.losses import likelihood as likelihoods
+from jaxdl.nn import layout
 
 
 def of(
@@ -30,20 +31,16 @@ def of(
         raise errors.InputError("An ensemble must be of a learner with `predict`.")
     outputs = jax.vmap(predict, in_axes=(0, None))
 
-    def cut(batch: learner.Batch) -> learner.Batch:
-        size = len(jax.tree.leaves(batch)[0])
-        if size % members:
-            raise errors.InputError(
-                f"The batch size must be a multiple of the {members} members, got {size}."
-            )
-        return jax.tree.map(lambda x: x.reshape(members, size // members, *x.shape[1:]), batch)
-
     def init(key: learner.Key, batch: learner.Batch) -> Any:
-        return jax.vmap(taught.init)(jax.random.split(key, members), cut(batch))
+        return jax.vmap(taught.init)(
+            jax.random.split(key, members), layout.parts(batch, members, "An ensemble's members")
+        )
 
     def step(state: Any, batch: learner.Batch, key: learner.Key) -> tuple[Any, learner.Metrics]:
         keys = jax.random.split(key, members)
-        state, measured = jax.vmap(taught.step)(state, cut(batch), keys)
+        state, measured = jax.vmap(taught.step)(
+            state, layout.parts(batch, members, "An ensemble's members"), keys
+        )
         return state, jax.tree.map(lambda x: x.sum(0), measured)
 
     def evaluate(state: Any, batch: learner.Batch, key: learner.Key) -> learner.Metrics:

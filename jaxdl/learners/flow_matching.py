@@ -10,6 +10,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import optax
+from jaxtyping import Array, Float
 
 from jaxdl import errors, learner
 from jaxdl.learners import generation, gradient
@@ -24,7 +25,9 @@ def flow(model: Any, optimizer: optax.GradientTransformation, **options: Any) ->
     return generation.regression(model, straight, optimizer, **options)
 
 
-def straight(data: Any, key: learner.Key) -> tuple[Any, Any, Any]:
+def straight(
+    data: Float[Array, "b *shape"], key: learner.Key
+) -> tuple[Float[Array, "b *shape"], Float[Array, "b"], Float[Array, "b *shape"]]:
     """A random point of the straight line from random noise to each example, its time and velocity
     (Lipman et al., equations 22 and 23).
     """
@@ -51,8 +54,10 @@ def generator(
     return generate
 
 
-def integrate(velocity: generation.Network, start: Any, steps: int = 50) -> Any:
-    """From noise `start` (b, ...) at time 0 to data at time 1 by equal steps of Heun's method, each
+def integrate(
+    velocity: generation.Network, start: Float[Array, "b *shape"], steps: int = 50
+) -> Float[Array, "b *shape"]:
+    """From noise `start` at time 0 to data at time 1 by equal steps of Heun's method, each
     of which asks for the velocity twice: its error falls with the square of the step.
     """
     size = 1 / steps

@@ -89,11 +89,14 @@ def network(
 
     guidance: how far to go from what the model says without the label to what it says with it: 1 is
     with it, and as None; more than 1 exaggerates the class (Ho and Salimans' w is one less).
+    errors.InputError: there is guidance, but no label.
     """
+    if guidance is not None and label is None:
+        raise errors.InputError("guidance must come with labels, got a label of None.")
 
     def predict(x: Any, time: Any) -> Any:
         times = jnp.full(len(x), time)
-        if label is None or guidance is None:
+        if guidance is None:
             return model.apply(variables, x, times, label, train=False)
         labels = jnp.concatenate([label, jnp.full_like(label, -1)])
         both = model.apply(

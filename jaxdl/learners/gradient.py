@@ -213,9 +213,6 @@ def _accumulated(
     """The gradient of the batch's total loss, its parts run one after another and added up."""
     if parts == 1:
         return gradient(state.params, state.statistics, batch, key)
-    size = len(jax.tree.leaves(batch)[0])
-    if size % parts:
-        raise errors.InputError(f"microbatches must divide the batch size {size}, got {parts}.")
 
     def one(carry: Any, part: Any) -> tuple[Any, None]:
         i, piece = part
@@ -228,9 +225,7 @@ def _accumulated(
             metrics.merge(carry[2], measured),
         ), None
 
-    pieces = jax.tree.map(lambda x: x.reshape(parts, size // parts, *x.shape[1:]), batch)
-    # On a mesh every device takes its share of each part; else some would hold whole parts.
-    pieces = jax.tree.map(lambda x: layout.constrain(x, None, "batch"), pieces)
+    pieces = layout.parts(batch, parts, "microbatches")
     piece = jax.tree.map(lambda x: x[0], pieces)
     shapes = jax.eval_shape(gradient, state.params, state.statistics, piece, key)
     zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), (shapes[0], shapes[1][1]))

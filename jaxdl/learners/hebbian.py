@@ -23,7 +23,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from jaxdl import errors, learner, metrics
-from jaxdl.nn import limits
+from jaxdl.nn import layout, limits
 
 RECOVERED = 0.9  # between the overlaps on either side of the breakdown, 0.97 and 0.35
 STORED = 1e-6  # of a pattern's square: what rounding leaves of one that is already stored
@@ -49,11 +49,11 @@ def hopfield(rule: str = "hebb", *, sweeps: int = 100) -> learner.Learner:
     limits.at_least(1, "Hopfield's sweeps", sweeps)
 
     def init(key: learner.Key, batch: learner.Batch) -> State:
-        units = _flat(batch["input"]).shape[1]
+        units = layout.rows(batch["input"]).shape[1]
         return State(jnp.zeros((units, units)), jnp.int32(0))
 
     def step(state: State, batch: learner.Batch, key: learner.Key) -> tuple[State, learner.Metrics]:
-        patterns = _flat(batch["input"])
+        patterns = layout.rows(batch["input"])
         count, units = patterns.shape
         if rule == "hebb":
             weights = state.weights + patterns.T @ patterns / units
@@ -67,7 +67,7 @@ def hopfield(rule: str = "hebb", *, sweeps: int = 100) -> learner.Learner:
         }
 
     def evaluate(state: State, batch: learner.Batch, key: learner.Key) -> learner.Metrics:
-        probes, target = _flat(batch["input"]), _flat(batch["target"])
+        probes, target = layout.rows(batch["input"]), layout.rows(batch["target"])
         wired = couplings(state.weights)
         found = recall(wired, probes, sweeps)
         overlap = (target * found).mean(1)
@@ -79,7 +79,7 @@ def hopfield(rule: str = "hebb", *, sweeps: int = 100) -> learner.Learner:
         }
 
     def predict(state: State, batch: learner.Batch) -> Float[Array, "b n"]:
-        return recall(couplings(state.weights), _flat(batch["input"]), sweeps)
+        return recall(couplings(state.weights), layout.rows(batch["input"]), sweeps)
 
     return learner.Learner(init, step, evaluate, predict)
 
@@ -123,8 +123,3 @@ def _project(weights: Any, pattern: Any) -> tuple[Any, None]:
     square = rest @ rest
     new = square > STORED * len(pattern)
     return weights + jnp.where(new, jnp.outer(rest, rest) / jnp.where(new, square, 1), 0), None
-
-
-def _flat(inputs: Any) -> Float[Array, "b n"]:
-    inputs = jnp.asarray(inputs)
-    return inputs.reshape(len(inputs), -1)

@@ -18,6 +18,7 @@ arrived. Logged in evaluation: the scores of the mixture of the draws that are k
 jaxdl/losses/likelihood.py.
 """
 
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -59,23 +60,13 @@ def supervised(
     temperature: of the posterior; below 1 it is "cold", 0 is gradient descent with weight decay.
     keep, every: evaluation averages the last `keep` draws, `every` so many steps one.
     """
-    limits.at_least(1, "The number of training examples", examples)
-    limits.at_least(1, "The draws to keep, and the steps between them,", (keep, every))
-    if isinstance(friction, float | int) and not 0 < friction <= 1:
-        raise errors.InputError(f"friction must lie in (0, 1], got {friction}.")
-    if isinstance(prior, float | int) and prior <= 0:
-        raise errors.InputError(f"The prior of weights must be positive, got {prior}.")
+    _check(learning_rate, examples, prior, friction, temperature, (keep, every))
+    potential = functools.partial(_potential, model, likelihood, prior**2 * examples)
 
     def init(key: learner.Key, batch: learner.Batch) -> State:
         params = gradient.only_params(gradient.initial(model, key, batch["input"], train=False))
         kept = jax.tree.map(lambda x: jnp.repeat(x[None], keep, axis=0), params)
         return State(params, jax.tree.map(jnp.zeros_like, params), kept, jnp.int32(0))
-
-    def potential(params: Any, batch: Any, key: Any) -> tuple[jax.Array, learner.Metrics]:
-        outputs, _ = gradient.applied(model, {"params": params}, key, batch["input"], train=True)
-        measured = likelihood.loss(outputs, batch)
-        decay = optax.tree.norm(params, squared=True) / (2 * prior**2 * examples)
-        return measured["loss"].total / measured["loss"].count + decay, measured
 
     def step(state: State, batch: learner.Batch, key: learner.Key) -> tuple[State, learner.Metrics]:
         noise_key, dropout_key = jax.random.split(key)
@@ -108,6 +99,16 @@ def supervised(
     )
 
 
+def _potential(
+    model: Any, likelihood: likelihoods.Likelihood, width: Any, params: Any, batch: Any, key: Any
+) -> tuple[jax.Array, learner.Metrics]:
+    """U and what the likelihood measures; width: the prior's variance times the examples."""
+    outputs, _ = gradient.applied(model, {"params": params}, key, batch["input"], train=True)
+    measured = likelihood.loss(outputs, batch)
+    decay = optax.tree.norm(params, squared=True) / (2 * width)
+    return measured["loss"].total / measured["loss"].count + decay, measured
+
+
 def _kept(kept: Any, params: Any, steps: jax.Array, every: int) -> Any:
     """The last draws with these parameters among them, if it is their turn.
 
@@ -122,3 +123,23 @@ def _kept(kept: Any, params: Any, steps: jax.Array, every: int) -> Any:
         return jnp.where(write.reshape(-1, *[1] * new.ndim), new[None], old)
 
     return jax.tree.map(one, kept, params)
+
+
+def _check(
+    learning_rate: Any,
+    examples: int,
+    prior: Any,
+    friction: Any,
+    temperature: Any,
+    draws: tuple[int, int],
+) -> None:
+    """Refuse what cannot be meant; a traced number cannot be looked at."""
+    limits.at_least(1, "The number of training examples", examples)
+    limits.at_least(1, "The draws to keep, and the steps between them,", draws)
+    limits.at_least(0, "The temperature of a posterior", temperature)
+    if isinstance(learning_rate, float | int) and learning_rate <= 0:
+        raise errors.InputError(f"The learning rate must be positive, got {learning_rate}.")
+    if isinstance(friction, float | int) and not 0 < friction <= 1:
+        raise errors.InputError(f"friction must lie in (0, 1], got {friction}.")
+    if isinstance(prior, float | int) and prior <= 0:
+        raise errors.InputError(f"The prior of weights must be positive, got {prior}.")

@@ -12,7 +12,7 @@ from typing import Any
 import jax
 import optax
 
-from jaxdl import learner
+from jaxdl import errors, learner
 from jaxdl.learners import gradient
 from jaxdl.losses import likelihood as likelihoods
 from jaxdl.nn import limits
@@ -28,10 +28,15 @@ def supervised(
 ) -> learner.Learner:
     """Follows the gradient of the likelihood's loss; evaluates with `draws` masks of dropout.
 
-    model: with dropout, and without batch statistics, which would be those of the test.
+    model: with dropout above 0, and without batch statistics, which would be those of the test.
     options: of `gradient.minimise`. predict: with masks that are always the same.
     """
     limits.at_least(1, "The draws of dropout", draws)
+    rate = getattr(model, "dropout", None)
+    if isinstance(rate, float | int) and rate == 0:
+        raise errors.InputError(
+            f"The model's dropout must be above 0, else all draws are one, got {rate}."
+        )
     plain = gradient.supervised(model, likelihood.loss, optimizer, **options)
 
     def init(key: learner.Key, batch: learner.Batch) -> gradient.State:

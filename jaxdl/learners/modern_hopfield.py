@@ -23,7 +23,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from jaxdl import errors, learner, metrics
-from jaxdl.nn import limits
+from jaxdl.nn import layout, limits
 
 RECOVERED = 0.1  # of a pattern's length
 Scalar = float | jax.Array  # traced in a sweep
@@ -49,17 +49,18 @@ def memory(places: int, beta: Scalar = 1.0, updates: int = 1) -> learner.Learner
         raise errors.InputError(f"A memory's beta must be positive, got {beta}.")
 
     def init(key: learner.Key, batch: learner.Batch) -> State:
-        patterns = _flat(batch["input"])
+        patterns = layout.rows(batch["input"])
         return State(jnp.zeros((places, patterns.shape[1]), patterns.dtype), jnp.int32(0))
 
     def step(state: State, batch: learner.Batch, key: learner.Key) -> tuple[State, learner.Metrics]:
-        new = _flat(batch["input"])
-        where = (state.stored + jnp.arange(len(new))) % places
-        after = State(state.patterns.at[where].set(new), state.stored + len(new))
+        rows = layout.rows(batch["input"])
+        new, stored = rows[-places:], state.stored + len(rows)
+        where = (stored - len(new) + jnp.arange(len(new))) % places
+        after = State(state.patterns.at[where].set(new), stored)
         return after, {"stored": metrics.Mean.of(jnp.minimum(after.stored, places))}
 
     def evaluate(state: State, batch: learner.Batch, key: learner.Key) -> learner.Metrics:
-        probes, target = _flat(batch["input"]), _flat(batch["target"])
+        probes, target = layout.rows(batch["input"]), layout.rows(batch["target"])
         found = predict(state, batch)
         error = jnp.linalg.norm(found - target, axis=1) / jnp.linalg.norm(target, axis=1)
         return {
@@ -70,7 +71,7 @@ def memory(places: int, beta: Scalar = 1.0, updates: int = 1) -> learner.Learner
         }
 
     def predict(state: State, batch: learner.Batch) -> Float[Array, "b d"]:
-        found = _flat(batch["input"])
+        found = layout.rows(batch["input"])
         for _ in range(updates):
             found = attention(state, found, beta) @ state.patterns
         return found
@@ -94,8 +95,3 @@ def energy(state: State, probes: Float[Array, "b d"], beta: Scalar) -> Float[Arr
 def _scores(state: State, probes: Any, beta: Scalar) -> Float[Array, "b places"]:
     filled = jnp.arange(len(state.patterns)) < state.stored
     return jnp.where(filled[None], beta * (probes @ state.patterns.T), -jnp.inf)
-
-
-def _flat(inputs: Any) -> Float[Array, "b d"]:
-    inputs = jnp.asarray(inputs)
-    return inputs.reshape(len(inputs), -1)

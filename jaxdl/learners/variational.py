@@ -119,16 +119,16 @@ def importance_bound(weight: Float[Array, "s b"]) -> Float[Array, "b"]:
 
 
 def samples(
-    model: vae.VAE, shape: tuple[int, ...], count: int = 64
+    model: vae.VAE, shape: tuple[int, ...], count: int | None = None
 ) -> Callable[[gradient.State, learner.Key], summary.Image]:
     """A summary: means of p(x | z) for codes from the prior, as images of `shape`.
 
-    A conditional model shows a row of as many images as there are classes for each of them.
+    count: how many; None is 64, and of a conditional model a row of as many as there are classes
+        for each of them. Its classes stand one after another, in shares as equal as can be.
     """
-    label = None
-    if model.classes is not None:
-        label = np.repeat(np.arange(model.classes), model.classes)
-        count = len(label)
+    if count is None:
+        count = 64 if model.classes is None else model.classes**2
+    label = None if model.classes is None else np.arange(count) * model.classes // count
 
     @jax.jit
     def pixels(state: gradient.State, key: learner.Key) -> Array:

@@ -31,6 +31,20 @@ class Losses(NamedTuple):
     penalty: Scalar | None = None
 
 
+def scores(outputs: Float[Array, "*shape"]) -> Scores:
+    """A critic's outputs (b, 1) as scores; those of patches, (b, h, w, 1), are averaged (PatchGAN:
+    Isola, Zhu, Zhou and Efros, "Image-to-image translation with conditional adversarial networks",
+    2017).
+
+    errors.InputError: they have another shape.
+    """
+    if outputs.ndim < 2 or outputs.shape[-1] != 1:
+        raise errors.InputError(
+            f"A critic must give scores of shape (b, 1), or (b, h, w, 1), got {outputs.shape}."
+        )
+    return outputs.reshape(len(outputs), -1).mean(1)
+
+
 def non_saturating() -> Losses:
     """Goodfellow et al. (2014): the critic's cross-entropy of its logits; the generator maximises
     the log-probability of being taken for real, whose slope does not vanish while it loses.

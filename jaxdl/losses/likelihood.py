@@ -99,9 +99,11 @@ def _disagreement(chosen: Integer[Array, "m b"], classes: int) -> Float[Array, "
 
 
 def _auroc(arrays: tuple[np.ndarray, np.ndarray]) -> float:
-    """The area under the ROC curve, of each column of scores, on average."""
+    """The area under the ROC curve, of each column of scores, on average; NaN where a score is no
+    number.
+    """
     scores, positive = arrays
-    if len(np.unique(positive)) < 2:
+    if len(np.unique(positive)) < 2 or not np.isfinite(scores).all():
         return float("nan")
     return float(np.mean([curves.roc_auc_score(positive, column) for column in scores.T]))
 

@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from jaxdl import errors
 from jaxdl.nn import limits
 
 _TOLD = 64  # numbers that carry time and class into the blocks
@@ -50,6 +51,10 @@ class Denoiser(nn.Module):
         label: Int[Array, "b"] | None = None,
         train: bool = False,
     ) -> Float[Array, "b *shape"]:
+        if self.classes is None and label is not None:
+            raise errors.InputError(
+                "Denoiser must have `classes` to take a label, got classes=None and a label."
+            )
         flat = x.reshape(x.shape[0], -1)
         told = nn.Dense(_TOLD, dtype=self.dtype, name="time")(sinusoids(time, _TOLD))
         if self.classes is not None:

@@ -3,6 +3,7 @@ by annealed importance sampling (Neal 2001; Salakhutdinov and Murray, "On the qu
 of deep belief networks", 2008).
 """
 
+import math
 from typing import Any, NamedTuple
 
 import jax
@@ -13,7 +14,8 @@ from jaxdl import errors
 from jaxdl.models import rbm
 from jaxdl.nn import limits
 
-MOST = 20  # hidden units whose states are enumerated
+MOST = 2**20  # states that are enumerated
+_TOGETHER = 2**12  # of them at a time
 
 
 class Estimate(NamedTuple):
@@ -24,16 +26,24 @@ class Estimate(NamedTuple):
 
 
 def exact(model: rbm.RBM, params: Any) -> Float[Array, ""]:
-    """log Z by summing over all states of the hidden units, of the visible ones in closed form."""
-    if model.hidden > MOST:
+    """log Z by summing over all states of the hidden units or of the visible ones, whichever are
+    fewer, and over the other side's in closed form.
+    """
+    hidden, visible = 2**model.hidden, _visible_states(model)
+    if min(hidden, visible) > MOST:
         raise errors.InputError(
-            f"log Z can be enumerated for at most {MOST} hidden units, got {model.hidden}. "
+            f"log Z can be enumerated for at most {MOST:,} states of one side, got "
+            f"{model.hidden} hidden units and {model.visible} visible ones. "
             "Estimate it with partition.annealed."
         )
-    numbers = jnp.arange(2**model.hidden, dtype=jnp.uint32)
-    states = (numbers[:, None] >> jnp.arange(model.hidden, dtype=jnp.uint32)[None]) & 1
-    free = rbm.call(model, params, "hidden_free_energy", states.astype(jnp.float32))
-    return jax.nn.logsumexp(-free)
+    method = "hidden_free_energy" if hidden <= visible else "free_energy"
+
+    def one(number: Any) -> Any:
+        state = _bits(number, model.hidden) if hidden <= visible else _seen(number, model)
+        return -rbm.call(model, params, method, state[None])[0]
+
+    numbers = jnp.arange(min(hidden, visible), dtype=jnp.uint32)
+    return jax.nn.logsumexp(jax.lax.map(one, numbers, batch_size=_TOGETHER))
 
 
 def annealed(
@@ -73,6 +83,27 @@ def annealed(
     ladder = jnp.arange(1, temperatures + 1)
     (_, weights), _ = jax.lax.scan(anneal, (start, jnp.zeros(chains)), ladder)
     return _estimate(_silent(model, first), weights)
+
+
+def _visible_states(model: rbm.RBM) -> float | int:
+    """How many there are."""
+    if model.kind == "gaussian":
+        return math.inf
+    if model.kind == "softmax":
+        return model.choices ** (model.visible // model.choices)
+    return 2**model.visible
+
+
+def _seen(number: Any, model: rbm.RBM) -> Float[Array, "visible"]:
+    """The visible units' state of this number."""
+    if model.kind != "softmax":
+        return _bits(number, model.visible)
+    places = model.choices ** jnp.arange(model.visible // model.choices, dtype=jnp.uint32)
+    return jax.nn.one_hot(number // places % model.choices, model.choices).reshape(-1)
+
+
+def _bits(number: Any, count: int) -> Float[Array, "n"]:
+    return (number >> jnp.arange(count, dtype=jnp.uint32) & 1).astype(jnp.float32)
 
 
 def _silent(model: rbm.RBM, params: Any) -> Float[Array, ""]:

@@ -1,4 +1,5 @@
-"""Where arrays lie on a mesh of devices, in the words of a model: its batch, its tensor axis.
+"""How arrays are laid out: in rows, in parts, and on a mesh of devices, which is told in the words
+of a model: its batch, its tensor axis.
 
 A model says `layout.constrain(x, "batch", None, "tensor")` and knows no devices: without a mesh, or
 where the mesh has no such axis, that is `x` itself.
@@ -9,6 +10,10 @@ from collections.abc import Mapping
 from typing import Any
 
 import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Shaped
+
+from jaxdl import errors
 
 # The axes a mesh may have. Batches go over `data` and `fsdp`; parameters and optimizer state over
 # `fsdp` (Rajbhandari et al. 2020, ZeRO) and `tensor` (Shoeybi et al. 2019, Megatron-LM); the runs
@@ -43,6 +48,25 @@ def constrain(x: Any, *words: str | None) -> Any:
 def spread(batch: Any) -> Any:
     """A tree of arrays with equal leading axes, cut over the devices that share a batch."""
     return jax.tree.map(lambda x: constrain(x, "batch") if x.ndim else x, batch)
+
+
+def rows(inputs: Any) -> Shaped[Array, "b d"]:
+    """Examples of any shape, each as a row."""
+    inputs = jnp.asarray(inputs)
+    return inputs.reshape(len(inputs), -1)
+
+
+def parts(batch: Any, count: int, name: str) -> Any:
+    """A batch cut into so many equal parts, along a new leading axis.
+
+    errors.InputError: they do not divide the batch size; `name` is what asked for them.
+    """
+    size = len(jax.tree.leaves(batch)[0])
+    if size % count:
+        raise errors.InputError(f"{name} must divide the batch size {size}, got {count}.")
+    cut = jax.tree.map(lambda x: x.reshape(count, size // count, *x.shape[1:]), batch)
+    # On a mesh every device takes its share of each part; else some would hold whole parts.
+    return jax.tree.map(lambda x: constrain(x, None, "batch"), cut)
 
 
 def _axes(word: str, size: int, sizes: Mapping[str, int]) -> tuple[str, ...] | None:

@@ -93,7 +93,7 @@ def run_all(campaign: Campaign) -> Outcome:
             console.print(_summary(rows, time.perf_counter() - began), soft_wrap=True)
             result = {"status": status, "runs": len(rows)}
             if finished and campaign.ensemble:
-                result["ensembles"] = _ensembles(campaign, parts, console)
+                result["ensembles"] = _ensembles(campaign, first, parts, console)
             record.write(campaign.folder, kept | {"result": result})
     if failed is not None:
         raise failed
@@ -147,7 +147,7 @@ def _check(campaign: Campaign, first: run.Run) -> None:
             raise errors.InputError(
                 "--ensemble must have a learner with `predict`, got one without."
             )
-        for test in first.tests:
+        for test in ensemble.tests(first):
             ensemble.check(first, test)
 
 
@@ -263,7 +263,10 @@ def _search(campaign: Campaign, first: run.Run) -> search.Search:
 
 
 def _ensembles(
-    campaign: Campaign, parts: Sequence[fanout.Part], console: rich.console.Console
+    campaign: Campaign,
+    first: run.Run,
+    parts: Sequence[fanout.Part],
+    console: rich.console.Console,
 ) -> dict[str, Any]:
     """The best states of runs of one shape as one model, on each test."""
     alike: dict[Any, list[fanout.Part]] = {}  # a search has parts of one shape in several rounds
@@ -278,10 +281,10 @@ def _ensembles(
         numbers = [{name: member.setting[name] for name in varied} for member in sound]
         made = make(numbers[0])
         stacked = ensemble.load(made, [member.folder for member in sound])
-        for test in made.tests:
+        for test in ensemble.tests(made):
             judged[label or "all", test] = ensemble.judge(make, numbers, stacked, test)
     if judged:
-        console.print(ensemble.table(judged))
+        console.print(ensemble.table(judged, first))
     return {f"{label}/{test}": found._asdict() for (label, test), found in judged.items()}
 
 

@@ -85,6 +85,20 @@ def judge(
     )
 
 
+def tests(run: runs.Run) -> list[str]:
+    """The names of the tests with a `target`, which an ensemble can be judged on.
+
+    errors.InputError: there is none.
+    """
+    found = [name for name in run.tests if _has_target(_first(run, name))]
+    if not found:
+        raise errors.InputError(
+            "An ensemble must be judged on batches with a `target`, "
+            f"got none in the tests {', '.join(run.tests) or '(there are none)'}."
+        )
+    return found
+
+
 def check(run: runs.Run, name: str) -> None:
     """errors.InputError unless `judge` can do so on this test: found out by tracing.
 
@@ -94,9 +108,8 @@ def check(run: runs.Run, name: str) -> None:
     predict, key = run.learner.predict, jax.random.key(0)
     if predict is None:
         raise errors.InputError("An ensemble must have a learner with `predict`, got one without.")
-    select, data = next(iter(run.tests[name].once()))
-    batch = select(data, 0)
-    if not isinstance(batch, Mapping) or "target" not in batch:
+    batch = _first(run, name)
+    if not _has_target(batch):
         raise errors.InputError("An ensemble must be judged on batches with a `target`.")
     with contextlib.closing(batches.opened(run.train, 0)) as feed:
         first = None if run.train is None else run.train.select(feed.first(), 0)
@@ -114,6 +127,16 @@ def check(run: runs.Run, name: str) -> None:
         f"An ensemble's `predict` must give {wanted} for targets of shape {shape}, "
         f"got {got} on {name}."
     )
+
+
+def _first(run: runs.Run, name: str) -> Any:
+    """The first batch of a test."""
+    select, data = next(iter(run.tests[name].once()))
+    return select(data, 0)
+
+
+def _has_target(batch: Any) -> bool:
+    return isinstance(batch, Mapping) and "target" in batch
 
 
 def _bare(shape: Sequence[int]) -> tuple[int, ...]:
@@ -155,12 +178,16 @@ def _of_numbers(outputs: np.ndarray, target: np.ndarray) -> np.ndarray:
     return np.array([target.size, error, 0.0, alone, 0.0, spread])
 
 
-def table(judged: Mapping[tuple[str, str], Judged]) -> rich.table.Table:
-    """A row for each group and test; in parentheses what a member has on average."""
+def table(judged: Mapping[tuple[str, str], Judged], run: runs.Run) -> rich.table.Table:
+    """A row for each group and test; in parentheses what a member has on average.
+
+    run: one of them, for what the reader must know beside.
+    """
     several = len({group for group, _ in judged}) > 1
     with_accuracy = any(row.accuracy is not None for row in judged.values())
     found = rich.table.Table(box=rich.box.SIMPLE, title_justify="left", caption_justify="left")
     found.title = "ensembles of the best states (a member alone, on average)"
+    found.caption = rich.text.Text("\n".join(_notes(judged, run)))
     for name in (["settings"] if several else []) + ["members", "test"]:
         found.add_column(name, justify="left" if name == "settings" else "right")
     for name in ["loss", *(["accuracy"] if with_accuracy else []), "disagree"]:
@@ -171,6 +198,16 @@ def table(judged: Mapping[tuple[str, str], Judged]) -> rich.table.Table:
         cells += [_beside(row.accuracy, row.mean_accuracy)] if with_accuracy else []
         found.add_row(*map(rich.text.Text, [*cells, progress.number(row.disagreement)]))
     return found
+
+
+def _notes(judged: Mapping[tuple[str, str], Judged], run: runs.Run) -> list[str]:
+    """On what was not judged, and on what was judged by itself."""
+    notes, names = [], {name for _, name in judged}
+    if left := [name for name in run.tests if name not in names]:
+        notes.append(f"Without a target, and not judged: {', '.join(left)}.")
+    if run.monitor is not None and (test := run.monitor.tag.split("/")[0]) in names:
+        notes.append(f"Chosen by {run.monitor.tag}: on {test} both numbers are a little too good.")
+    return notes
 
 
 def _beside(ours: float | None, alone: float | None) -> str:

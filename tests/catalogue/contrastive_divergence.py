@@ -48,6 +48,6 @@ LEARNERS = {
 
 SMALL = {
     "bars_rbm": {"hidden": 3, "chains": 4, "sweeps": 1},
-    "digits_dbn": {"width": 8, "layer_steps": 1, "batch_size": 16},
+    "digits_dbn": {"width": 8, "depth": 1, "layer_steps": 1, "batch_size": 16, "steps": 1},
     "ratings_rbm": {"users": 40, "hidden": 3, "batch_size": 10},
 }

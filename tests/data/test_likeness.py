@@ -42,6 +42,16 @@ def test_samples_that_are_no_numbers_are_worth_nothing():
     assert np.isnan([*judged(inputs, TRAIN["target"]).values()]).all()
 
 
+def test_the_reader_agrees_with_labels_and_with_nothing_else():
+    read = likeness.agreement(TRAIN)
+    assert read(TEST["input"].reshape(-1, 64), TEST["target"]).value() > 0.97
+    assert read(TEST["input"], (TEST["target"] + 1) % 10).value() < 0.02
+    assert np.isnan(read(np.full((3, 64), np.nan), np.arange(3)).value())
+    structure = jax.tree.structure(read(TEST["input"], TEST["target"]))
+    again = likeness.agreement(digits.load()[0])(TEST["input"], TEST["target"])
+    assert structure == jax.tree.structure(again)
+
+
 def test_batches_are_judged_together():
     parts = [SCORES(TEST["input"][i::2], {"target": TEST["target"][i::2]}) for i in range(2)]
     joined = metrics.values(metrics.merge(*parts))

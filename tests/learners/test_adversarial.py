@@ -96,21 +96,34 @@ def test_the_penalty_has_its_weight():
     assert examined["generator/loss"] == pytest.approx(-examined["critic/made"], rel=1e-5)
 
 
-def test_either_player_moves_alone():
-    """The critic's gradient does not reach the generator, nor the other way round."""
-    learner = players(critic_steps=1)
-    state = learner.init(KEY, points())
-    after, _ = jax.jit(learner.step)(state, points(), KEY)
-    for i, still in enumerate(("generator", "critic")):
-        rates = [0.1, 0.1]
-        rates[i] = 0.0
-        lame = adversarial.generative(
+def test_neither_players_gradient_moves_the_other():
+    """By one of both rates alone moves one player alone; and whatever the maker does, what it is
+    judged by was learnt before.
+    """
+    state = players().init(KEY, points())
+
+    def stepped(*rates):
+        taught = adversarial.generative(
             GENERATOR, CRITIC, losses.non_saturating(), tuple(map(optax.sgd, rates)), latent=2
         )
-        one, _ = jax.jit(lame.step)(state, points(), KEY)
-        assert_close(getattr(one, still).params, getattr(state, still).params, atol=0)
-        if still == "generator":  # the critic does not see where the generator goes
-            assert_close(one.critic.params, after.critic.params, atol=0)
+        return jax.jit(taught.step)(state, points(), KEY)[0]
+
+    def moved(one, other):
+        changes = jax.tree.map(lambda x, y: float(np.abs(x - y).max()), one.params, other.params)
+        return max(jax.tree.leaves(changes))
+
+    slow, fast = stepped(0.1, 0.1), stepped(1.0, 0.1)
+    assert moved(slow.generator, state.generator) > 0 and moved(slow.critic, state.critic) > 0
+    assert moved(fast.critic, slow.critic) == 0
+    # Ten times the rate is ten times the way: the generator's gradient is at its old parameters.
+    ways = [
+        jax.tree.map(lambda x, y: x - y, one.generator.params, state.generator.params)
+        for one in (slow, fast)
+    ]
+    assert_close(ways[1], jax.tree.map(lambda x: 10 * x, ways[0]), rtol=1e-3, atol=1e-6)
+    # It faces the critic that has learnt in this step, and learns nothing from the old one.
+    other = stepped(0.1, 1.0)
+    assert moved(other.generator, slow.generator) > 0
 
 
 def test_what_is_looked_at_is_made_by_the_average():

@@ -97,6 +97,19 @@ def test_the_loss_is_the_likelihood_and_a_share_of_the_divergence():
     assert found["deviation"] == pytest.approx(0.02, rel=1e-5)
 
 
+def test_q_begins_with_the_deviation_asked_for_also_in_a_sweep():
+    def spread(deviation):
+        return learner(deviation=deviation).init(jax.random.key(0), problem()[0]).params["spread"]
+
+    for begun, wanted in (
+        (spread(1e-4), 1e-4),
+        (jax.jit(spread)(0.3), 0.3),
+        (spread(200.0), 200.0),
+    ):
+        for leaf in jax.tree.leaves(begun):
+            np.testing.assert_allclose(jax.nn.softplus(leaf), wanted, rtol=1e-3)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

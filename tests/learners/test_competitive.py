@@ -9,7 +9,7 @@ import pytest
 
 from jaxdl import errors, metrics
 from jaxdl.data import square
-from jaxdl.learners import competitive, maps
+from jaxdl.learners import competitive
 
 FIXTURE = np.load(pathlib.Path(__file__).parents[1] / "fixtures" / "competitive.npz")
 DATA = FIXTURE["data"]
@@ -62,7 +62,7 @@ def test_the_batch_map_is_minisoms(cells):
 
 
 @pytest.mark.parametrize("cells", GRIDS)
-def test_errors_and_maps_are_minisoms(cells):
+def test_errors_and_winners_are_minisoms(cells):
     grid, last = GRIDS[cells], state(FIXTURE[f"{cells}/online"][-1])
     learner = competitive.batch_map(grid, lambda done: 1.0)
     measured = metrics.values(learner.evaluate(last, {"input": DATA}, KEY))
@@ -70,10 +70,7 @@ def test_errors_and_maps_are_minisoms(cells):
     wanted = {name: float(FIXTURE[f"{cells}/{name}"]) for name in names}
     assert measured == pytest.approx(wanted, abs=1e-6)
     winners = np.asarray(learner.predict(last, {"input": DATA}))
-    np.testing.assert_array_equal(winners, maps.winners(last, DATA))
     np.testing.assert_array_equal(np.bincount(winners, minlength=20), FIXTURE[f"{cells}/hits"])
-    apart = maps.distances(grid, np.asarray(last.codebook))
-    np.testing.assert_allclose(apart / apart.max(), FIXTURE[f"{cells}/distances"], atol=1e-6)
 
 
 def test_a_unit_that_nothing_reaches_stays():
@@ -124,21 +121,6 @@ def test_a_schedule_shrinks_by_equal_factors_and_then_stays():
     assert [float(radius(jnp.int32(t))) for t in range(6)] == pytest.approx([8, 4, 2, 1, 0.5, 0.5])
 
 
-def test_pictures_lie_as_the_units_do():
-    square_grid, bricks = competitive.Grid(2, 3), competitive.Grid(2, 3, "hexagonal")
-    codebook = np.arange(6, dtype=np.float32)[:, None].repeat(4, 1)
-    planes = maps.component_planes(square_grid, state(codebook)).pixels
-    assert planes.shape == (4, 4, 6, 1)
-    np.testing.assert_allclose(planes[0, ::2, ::2, 0], codebook[:, 0].reshape(2, 3) / 5)
-    shown = maps.codebook_picture(bricks, state(codebook / 10), 2, 2).pixels[..., 0]
-    np.testing.assert_allclose(shown[0], [0, 0, 0.1, 0.1, 0.2, 0.2, 0.5], atol=1e-6)
-    np.testing.assert_allclose(shown[2], [0.5, 0.3, 0.3, 0.4, 0.4, 0.5, 0.5], atol=1e-6)
-    hits = maps.hit_picture(square_grid, state(codebook), codebook[[1, 1, 5]]).pixels
-    np.testing.assert_allclose(hits[::2, ::2, 0], [[0, 1, 0], [0, 0, 0.5]])
-    ridge = maps.distance_picture(competitive.Grid(1, 4), state([[0.0], [0], [9], [9]])).pixels
-    np.testing.assert_allclose(ridge[0, ::2, 0], [0, 1, 1, 0])
-
-
 @pytest.mark.parametrize(
     ("make", "message"),
     [
@@ -155,10 +137,6 @@ def test_pictures_lie_as_the_units_do():
         (
             lambda: competitive.shrinking(1.0, 1.0, 0),
             "A shrinking schedule's updates must be at least 1, got 0.",
-        ),
-        (
-            lambda: maps.codebook_picture(competitive.Grid(1, 2), state([[0.0], [1]]), 2, 2),
-            "Height times width must be the 1 features, got 2x2.",
         ),
         (lambda: square.load(0), "square's train must be at least 1, got 0."),
     ],

@@ -14,6 +14,7 @@ from jaxdl import errors, metrics
 from jaxdl.data import bars, ratings
 from jaxdl.learners import contrastive_divergence
 from jaxdl.models import partition, rbm
+from jaxdl.nn import layout
 
 KEY = jax.random.key(0)
 RANDOM = np.random.default_rng(0)
@@ -93,6 +94,27 @@ def test_free_energies_and_the_partition_function_are_sums_over_states(kind, cho
     assert {0.0, 1.0} == set(np.unique(sample))
 
 
+@pytest.mark.parametrize(
+    ("visible", "hidden", "kind", "choices"),
+    [
+        (9, 32, "bernoulli", 1),
+        (13, 12, "bernoulli", 1),
+        (12, 13, "bernoulli", 1),
+        (12, 8, "softmax", 3),
+    ],
+)
+def test_the_smaller_side_is_enumerated(visible, hidden, kind, choices):
+    """Against a sum in NumPy over the visible states, the hidden ones' in closed form."""
+    params, model = drawn(visible, hidden, size=0.7), rbm.RBM(visible, hidden, kind, choices)
+    v = states(visible) if choices == 1 else hot(visible, choices)
+    p = {name: x.astype(np.float64) for name, x in params.items()}
+    softplus = np.logaddexp(0, v @ p["kernel"] + p["hidden_bias"]).sum(1)
+    wanted = special.logsumexp(v @ p["visible_bias"] + softplus)
+    assert float(jax.jit(partition.exact, static_argnums=0)(model, params)) == pytest.approx(
+        wanted, rel=1e-5
+    )
+
+
 def test_gaussian_units_are_integrals():
     """Of one visible unit by the trapezium rule; of many, log Z adds up over units without ties."""
     params, model = drawn(1, 3), rbm.RBM(1, 3, "gaussian")
@@ -155,7 +177,7 @@ def test_bars_and_stripes_are_learnt_and_annealing_finds_their_partition_functio
     optimizer = optax.sgd(lambda step: 0.3 * (1 - step / 3000))
     learner = contrastive_divergence.machine(model, optimizer, sweeps=5, chains=100)
     state, _ = trained(learner, images, 3000)
-    v = contrastive_divergence.flat(images["input"])
+    v = layout.rows(images["input"])
     exact = float(jax.jit(partition.exact, static_argnums=0)(model, state.params))
     everything = contrastive_divergence.energy(
         model, state.params, jnp.asarray(states(16), jnp.float32)
@@ -221,6 +243,51 @@ def test_pseudo_likelihood_is_unbiased():
     np.testing.assert_allclose(np.asarray(found).reshape(4, -1).mean(1), wanted, rtol=0.03)
 
 
+def test_pseudo_likelihood_is_of_what_was_observed():
+    """A machine of the units observed alone has the same, and no units observed say nothing."""
+    params, v = drawn(6, 3), RANDOM.integers(0, 2, (4, 6)).astype(np.float32)
+    observed = np.tile(np.float32([1, 0, 1, 1, 0, 0]), (4, 1))
+    some = params | {name: params[name][observed[0] > 0] for name in ("kernel", "visible_bias")}
+    wanted = 0
+    for i in range(3):
+        seen = v[:, observed[0] > 0].astype(np.float64)
+        other = seen.copy()
+        other[:, i] = 1 - other[:, i]
+        both = [-special.logsumexp(-energies(some, x, states(3)), axis=1) for x in (seen, other)]
+        wanted = wanted + special.log_expit(both[1] - both[0])
+    learner = contrastive_divergence.machine(rbm.RBM(6, 3), optax.sgd(0.1))
+    state = learner.init(KEY, {"input": v})._replace(params=params)
+    for row in range(4):
+        many = {
+            name: np.repeat(x[[row]], 20_000, 0)
+            for name, x in {"input": v * observed, "observed": observed}.items()
+        }
+        found = metrics.values(learner.evaluate(state, many, KEY))["pseudo_likelihood"]
+        assert found == pytest.approx(wanted[row], rel=0.03)
+    nothing = {"input": 0 * v, "observed": 0 * v}
+    assert metrics.values(learner.evaluate(state, nothing, KEY))["pseudo_likelihood"] == 0
+
+
+@pytest.mark.parametrize("chains", [4, 7])
+def test_persistent_chains_are_not_for_missing_elements(chains):
+    data = ratings.make(4, 6, seen=0.5)
+    learner = contrastive_divergence.machine(
+        rbm.RBM(30, 4, "softmax", 5), optax.sgd(0.5), chains=chains
+    )
+    state = learner.init(KEY, data.shown)
+    with pytest.raises(errors.InputError, match=r"without missing elements.*`chains` at None"):
+        learner.step(state, data.shown, KEY)
+
+
+def test_a_step_and_an_evaluation_tell_the_same_free_energy():
+    params, v = drawn(6, 4), RANDOM.integers(0, 2, (10, 6)).astype(np.float32)
+    learner = contrastive_divergence.machine(rbm.RBM(6, 4), optax.sgd(0.1))
+    state = learner.init(KEY, {"input": v})._replace(params=params)
+    measured = learner.step(state, {"input": v}, KEY)[1], learner.evaluate(state, {"input": v}, KEY)
+    wanted = -special.logsumexp(-energies(params, v, states(4)), axis=1).mean()
+    assert [m["free_energy"].value() for m in measured] == pytest.approx([wanted] * 2, rel=1e-5)
+
+
 def test_made_ratings_are_as_they_say():
     data = ratings.make(500, 40, seen=0.4, noise=0.5)
     shown, asked = data.shown, data.asked
@@ -233,6 +300,18 @@ def test_made_ratings_are_as_they_say():
     assert (
         0.25 < data.floor < 0.36 < 1 < data.means
     )  # noise and rounding: 0.25 + 1/12, less at ends
+
+
+def test_fantasies_are_compiled_once(monkeypatch):
+    traced, walked = [], contrastive_divergence.walked
+    monkeypatch.setattr(
+        contrastive_divergence, "walked", lambda *rest: traced.append(1) or walked(*rest)
+    )
+    shown = [
+        contrastive_divergence.fantasies(rbm.RBM(6, 4), drawn(6, 4, seed=i), KEY, 2, 3, sweeps=3)
+        for i in range(2)
+    ]
+    assert len(traced) == 1 and not np.array_equal(shown[0].pixels, shown[1].pixels)
 
 
 def test_pictures():
@@ -265,9 +344,9 @@ def test_pictures():
             "Contrastive divergence's chains must be at least 1, got 0.",
         ),
         (
-            lambda: partition.exact(rbm.RBM(2, 21), {}),
-            "log Z can be enumerated for at most 20 hidden units, got 21. "
-            "Estimate it with partition.annealed.",
+            lambda: partition.exact(rbm.RBM(22, 21), {}),
+            "log Z can be enumerated for at most 1,048,576 states of one side, got 21 hidden "
+            "units and 22 visible ones. Estimate it with partition.annealed.",
         ),
         (
             lambda: partition.annealed(rbm.RBM(2, 2), {}, KEY, chains=1),

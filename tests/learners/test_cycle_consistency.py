@@ -2,6 +2,7 @@
 
 import pathlib
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -70,6 +71,48 @@ def test_a_step_is_pytorchs():
     np.testing.assert_allclose([found[n] for n in names], FIXTURE["cycle/losses"], rtol=1e-5)
 
 
+class Patches(nn.Module):
+    """Scores every patch of an image."""
+
+    outputs: int = 1
+
+    @nn.compact
+    def __call__(self, x, train=False):
+        return nn.Conv(self.outputs, (3, 3), name="output")(x)
+
+
+def judged(critic):
+    """A learner whose critics are of one kind, its state, and a batch of images."""
+    taught = cycle_consistency.translation(
+        (TRANSLATOR, TRANSLATOR), (critic, critic), losses.least_squares(), (optax.sgd(0.1),) * 2
+    )
+    keys = jax.random.split(KEY)
+    shape = (5, 4, 4, 1)
+    batch = {n: jax.random.normal(k, shape) for n, k in zip(("first", "second"), keys, strict=True)}
+    return taught, taught.init(KEY, batch), batch
+
+
+def test_a_critic_of_patches_has_a_say_in_every_patch():
+    taught, state, batch = judged(Patches())
+    after, measured = jax.jit(taught.step)(state, batch, KEY)
+    params = state.critics.params
+    wanted = [
+        np.asarray(Patches().apply({"params": params[name]}, batch[name])).mean()
+        for name in ("first", "second")
+    ]
+    found = metrics.values(measured)
+    assert found["critics/real"] == pytest.approx(np.mean(wanted), rel=1e-5)
+    assert measured["critics/real"].count == 10 and np.isfinite(list(found.values())).all()
+    moved = jax.tree.map(lambda x, y: np.abs(x - y).max(), after, state)
+    assert min(jax.tree.leaves(moved.critics.params)) > 0
+
+
+def test_a_critic_of_two_numbers_is_refused():
+    taught, state, batch = judged(Patches(outputs=2))
+    with pytest.raises(errors.InputError, match="A critic must give scores"):
+        taught.step(state, batch, KEY)
+
+
 def test_one_model_given_twice_is_two_with_parameters_of_their_own():
     params = translation().init(KEY, BATCH).translators.params
     kernels = [np.asarray(params[name]["hidden_0"]["kernel"]) for name in ("first", "second")]
@@ -86,9 +129,15 @@ def test_evaluation_prediction_and_picture_are_of_the_same_translations():
     found = metrics.values(jax.jit(learner.evaluate)(state, BATCH, KEY))
     assert found["mean"] == pytest.approx(float(made.mean()), rel=1e-5)
     assert found["translators/cycle"] == pytest.approx(float(FIXTURE["cycle/losses"][2]), rel=1e-5)
-    show = cycle_consistency.pictures((TRANSLATOR, TRANSLATOR), BATCH["first"])
-    column = np.concatenate([BATCH["first"], made, again], axis=1)
-    np.testing.assert_allclose(show(state, KEY).pixels, (column + 1) / 2, atol=1e-6)
+    show = cycle_consistency.pictures((TRANSLATOR, TRANSLATOR), BATCH["first"], BATCH["second"])
+    back = TRANSLATOR.apply({"params": params["second"]}, BATCH["second"])
+    there = TRANSLATOR.apply({"params": params["first"]}, back)
+    columns = [
+        np.concatenate(column, axis=1)
+        for column in ([BATCH["first"], made, again], [BATCH["second"], back, there])
+    ]
+    pixels = (np.concatenate(columns, axis=2) + 1) / 2
+    np.testing.assert_allclose(show(state, KEY).pixels, pixels, atol=1e-6)
 
 
 def test_the_average_translates_and_does_not_teach():

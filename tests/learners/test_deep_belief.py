@@ -1,6 +1,7 @@
 """Deep belief networks: the bound on log p(v) by enumeration, and which part learns when."""
 
 import itertools
+import pathlib
 
 import jax
 import jax.numpy as jnp
@@ -9,7 +10,7 @@ import optax
 import pytest
 from scipy import special
 
-from jaxdl import errors, metrics
+from jaxdl import errors, experiment, metrics
 from jaxdl.data import bars
 from jaxdl.learners import contrastive_divergence, deep_belief, gradient
 from jaxdl.losses import classification
@@ -145,7 +146,10 @@ def test_without_layer_steps_the_classifier_alone_learns():
     jax.tree.map(np.testing.assert_array_equal, state.layers, start.layers)
     assert (np.asarray(measured["learning"].total) == 2).all()
     measured = metrics.values(learner.evaluate(state, IMAGES, KEY))
-    names = {"loss", "accuracy", "layer_0/reconstruction_error", "layer_1/reconstruction_error"}
+    layers = {
+        f"layer_{i}/{name}" for i in (0, 1) for name in ("reconstruction_error", "free_energy")
+    }
+    names = {"loss", "accuracy"} | layers
     assert set(measured) == names
 
 
@@ -165,3 +169,10 @@ def test_what_cannot_be_meant_is_refused(make, message):
     with pytest.raises(errors.InputError) as caught:
         make()
     assert str(caught.value) == message
+
+
+def test_however_deep_the_experiment_leaves_the_classifier_its_steps():
+    path = pathlib.Path(__file__).parents[2] / "experiments" / "digits_dbn.py"
+    made = experiment.File(path).function
+    assert [made(depth=depth, width=8).steps for depth in (2, 5)] == [5000, 8000]
+    assert made(depth=5, layer_steps=0, steps=7).steps == 7

@@ -12,7 +12,7 @@ import pytest
 
 from jaxdl import errors
 from jaxdl.data import gaussians
-from jaxdl.learners import denoising
+from jaxdl.learners import denoising, generation
 from jaxdl.models import denoiser
 
 FIXTURE = np.load(pathlib.Path(__file__).parents[1] / "fixtures" / "denoising.npz")
@@ -36,9 +36,10 @@ def test_schedules_and_noising_are_those_of_diffusers(name):
     np.testing.assert_allclose(schedule.signal**2, stored["kept"], atol=1e-6)
     np.testing.assert_allclose(schedule.signal**2 + schedule.noise**2, 1, atol=1e-12)
     at = denoising.Level(*(jnp.float32(part)[jnp.array(AT), None] for part in schedule))
-    found = denoising.noised(at, stored["data"], stored["noise"])
+    found = denoising.noised(at, jnp.asarray(stored["data"]), jnp.asarray(stored["noise"]))
     np.testing.assert_allclose(found, FIXTURE[f"{name}/noised"], atol=1e-6)
-    data, noise = denoising.estimates(at, found, FIXTURE[f"{name}/velocity"], "velocity")
+    velocity = jnp.asarray(FIXTURE[f"{name}/velocity"])
+    data, noise = denoising.estimates(at, found, velocity, "velocity")
     np.testing.assert_allclose(data, stored["data"], atol=1e-6)
     np.testing.assert_allclose(noise[:3], stored["noise"][:3], atol=1e-6)
 
@@ -51,7 +52,9 @@ def test_steps_are_those_of_diffusers(name, prediction, sampler, limit):
     """DDPM is DDIM with all the noise fresh. Both estimate the data from the network's words."""
     eta = {"ddpm": 1.0, "ddim": 0.0, "half": 0.5}[sampler]
     stored = f"{name}/{prediction}/{sampler}/{int(limit is not None)}"
-    x, said, fresh, after = (FIXTURE[f"{stored}/{key}"] for key in ("x", "said", "fresh", "after"))
+    x, said, fresh, after = (
+        jnp.asarray(FIXTURE[f"{stored}/{key}"]) for key in ("x", "said", "fresh", "after")
+    )
     for i, step in enumerate(AT):
         now, before = level(SCHEDULES[name], step), level(SCHEDULES[name], step - 20)
         data, noise = denoising.estimates(now, x[i], said[i], prediction, limit)
@@ -159,6 +162,14 @@ def test_guidance_goes_from_the_words_without_a_label_past_those_with_it():
         (
             lambda: denoising.generator(None, denoising.cosine(9), steps=9, eta=1.5),
             "eta must be in [0, 1], got 1.5.",
+        ),
+        (
+            lambda: denoising.generator(None, denoising.cosine(9), steps=9, limit=-1.0),
+            "limit must be positive, got -1.0.",
+        ),
+        (
+            lambda: generation.network(None, {}, None, 2.0),
+            "guidance must come with labels, got a label of None.",
         ),
     ],
 )

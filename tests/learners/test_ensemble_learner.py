@@ -49,5 +49,5 @@ def test_bad_ensembles_are_refused():
         ensemble.of(ONE, CLASSES, members=0)
     with pytest.raises(errors.InputError, match="of a learner with `predict`"):
         ensemble.of(ONE._replace(predict=None), CLASSES, members=2)
-    with pytest.raises(errors.InputError, match="a multiple of the 5 members, got 12"):
+    with pytest.raises(errors.InputError, match="members must divide the batch size 12, got 5"):
         ensemble.of(ONE, CLASSES, members=5).init(jax.random.key(0), BATCH)

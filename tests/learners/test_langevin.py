@@ -125,6 +125,8 @@ def test_the_rate_may_be_a_schedule():
     ("options", "message"),
     [
         ({"friction": 0.0}, "friction must lie in (0, 1], got 0.0."),
+        ({"temperature": -1.0}, "The temperature of a posterior must be at least 0, got -1.0."),
+        ({"rate": -0.1}, "The learning rate must be positive, got -0.1."),
         ({"prior": -1.0}, "The prior of weights must be positive, got -1.0."),
         (
             {"every": 0},

@@ -45,3 +45,9 @@ def test_batch_statistics_are_refused():
 def test_no_draw_is_refused():
     with pytest.raises(errors.InputError, match="draws of dropout must be at least 1, got 0"):
         learner(0)
+
+
+def test_a_network_without_dropout_is_refused():
+    plain = mlp.MLP(features=(6,), outputs=1)
+    with pytest.raises(errors.InputError, match=r"dropout must be above 0, .* got 0\.0\.$"):
+        mc_dropout.supervised(plain, likelihood.gaussian(1.0), optax.sgd(0.1))

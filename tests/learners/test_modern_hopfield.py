@@ -30,6 +30,18 @@ def test_a_hundred_thousand_patterns_are_told_apart():
     assert measured["error"] < 0.01 and measured["attention"] > 0.99
 
 
+@pytest.mark.parametrize("size", [1, 2, 7])
+def test_the_oldest_make_way_however_many_come_at_once(size):
+    learner = modern_hopfield.memory(3)
+    rows = np.arange(28, dtype=np.float32).reshape(14, 2)
+    step, state = jax.jit(learner.step), learner.init(KEY, {"input": rows})
+    for part in np.split(rows, 14 // size):
+        state, measured = step(state, {"input": part}, KEY)
+    assert int(state.stored) == 14 and measured["stored"].value() == 3
+    places = np.arange(11, 14) % 3  # of the last three
+    np.testing.assert_array_equal(np.asarray(state.patterns)[places], rows[11:])
+
+
 def test_an_update_is_softmax_attention():
     memories = patterns.spherical(40, 16, probes=10, noise=1.0)
     learner, state = filled(memories, 40, beta=0.3)

@@ -225,6 +225,8 @@ def test_predictions_and_samples_have_the_form_of_images():
     pixels = variational.samples(model, (2, 3, 1))(state, KEY).pixels
     assert pixels.shape == (9, 2, 3, 1)
     np.testing.assert_allclose(pixels[:, 1, 2, 0], np.repeat(bright, 3), rtol=1e-5)
+    pixels = variational.samples(model, (2, 3, 1), count=5)(state, KEY).pixels
+    np.testing.assert_allclose(pixels[:, 1, 2, 0], bright[np.array([0, 0, 1, 1, 2])], rtol=1e-5)
 
 
 def small(**fields):

@@ -40,6 +40,19 @@ def test_losses_are_pytorchs(name):
         np.testing.assert_allclose(found, FIXTURE[f"losses/{name}/{wanted}"], rtol=1e-5, atol=1e-7)
 
 
+def test_scores_of_patches_are_averaged():
+    outputs = jax.random.normal(KEY, (5, 4, 3, 1))
+    wanted = np.asarray(outputs).reshape(5, 12).mean(1)
+    np.testing.assert_allclose(adversarial.scores(outputs), wanted, rtol=1e-6, atol=1e-7)
+    np.testing.assert_array_equal(adversarial.scores(outputs[:, 0, 0]), outputs[:, 0, 0, 0])
+
+
+@pytest.mark.parametrize("shape", [(5,), (5, 2), (5, 4, 4, 2)])
+def test_outputs_that_are_no_scores_are_refused(shape):
+    with pytest.raises(errors.InputError, match=r"^A critic must give scores of shape \(b, 1\)"):
+        adversarial.scores(jnp.ones(shape))
+
+
 def test_only_wasserstein_has_a_penalty():
     weights = [game().penalty for game in GAMES.values()]
     assert weights == [None, None, None, 10.0]

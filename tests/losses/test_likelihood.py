@@ -62,6 +62,12 @@ def test_outsiders_alone_cannot_be_ranked():
     assert np.isnan(metrics.values(found)["auroc"])
 
 
+def test_what_has_diverged_is_ranked_nowhere():
+    batch = {"outsider": jnp.arange(30) % 2}
+    found = metrics.values(jax.jit(CLASSES.scores)(LOGITS * np.float32("nan"), batch))
+    assert found.keys() == {"auroc", "single/auroc"} and np.isnan([*found.values()]).all()
+
+
 def test_numbers_are_mixed_and_judged():
     outputs, target = RANDOM.normal(size=(5, 40, 2)), RANDOM.normal(size=(40, 2))
     gaussian = likelihood.gaussian(0.7)

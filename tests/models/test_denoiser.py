@@ -74,6 +74,11 @@ def test_no_label_is_minus_one_for_all():
     np.testing.assert_array_equal(changed, LABEL >= 0)
 
 
+def test_a_label_without_classes_is_refused():
+    with pytest.raises(errors.InputError, match=r"^Denoiser must have `classes` to take a label"):
+        denoiser.Denoiser(width=8).init(KEY, X, TIME, LABEL)
+
+
 @pytest.mark.parametrize(
     ("fields", "message"),
     [

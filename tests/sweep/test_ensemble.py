@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import pathlib
 
 import jax.numpy as jnp
 import numpy as np
@@ -10,7 +11,7 @@ import rich.console
 import runs
 import small
 
-from jaxdl import errors, learner, metrics, run
+from jaxdl import errors, experiment, learner, metrics, run
 from jaxdl.data import batches
 from jaxdl.sweep import ensemble
 from jaxdl.train import checkpoint
@@ -94,6 +95,24 @@ def test_numbers_and_predictions_that_depend_on_values(tmp_path):
         assert judged[name] == (value and pytest.approx(value, rel=1e-4)), name
 
 
+def test_strangers_without_a_target_are_passed_over_by_name(tmp_path, capsys):
+    """The experiment of Bayesian classification has such a test."""
+    path = pathlib.Path(__file__).parents[2] / "experiments" / "digits_bayes.py"
+    digits = experiment.File(path).function
+
+    def bayes(learning_rate: float = 1e-3) -> run.Run:
+        return digits("dropout", members=2, width=4, learning_rate=learning_rate, steps=2)
+
+    small.run_all(bayes, tmp_path / "sweep", seeds=2, ensemble=True)
+    found = json.loads((tmp_path / "sweep/run.json").read_text())["result"]["ensembles"]
+    assert list(found) == ["all/test"] and found["all/test"]["members"] == 2
+    table = ensemble.table({("all", "test"): ensemble.Judged(**found["all/test"])}, bayes())
+    rich.console.Console(width=100).print(table)
+    text = " ".join(capsys.readouterr().out.split())
+    assert "Without a target, and not judged: strangers." in text
+    assert "Chosen by test/loss: on test both numbers are a little too good." in text
+
+
 def test_what_has_failed_is_left_out(tmp_path):
     outcome = small.run_all(line, tmp_path / "sweep", "harm=0.0,1.0", ensemble=True)
     assert [member.status for member in outcome.members] == ["completed", "failed"]
@@ -129,6 +148,8 @@ def test_refuses_what_has_no_target():
         tests={"test": batches.once({"input": np.ones((4, 2), np.float32)}, 2)},
         steps=1,
     )
+    with pytest.raises(errors.InputError, match="got none in the tests test"):
+        ensemble.tests(made)
     with pytest.raises(errors.InputError, match="must be judged on batches with a `target`"):
         ensemble.judge(lambda values: made, [{}, {}], jnp.ones((2, 2)), "test")
 
@@ -142,12 +163,12 @@ def test_refuses_what_has_no_target():
     ],
 )
 def test_refuses_what_is_neither_logits_nor_numbers(predict, target, got, tmp_path):
-    def experiment(rate: float = 0.1) -> run.Run:
+    def odd(rate: float = 0.1) -> run.Run:
         data = {"input": np.ones((4, 2), np.float32), "target": target}
         return predicting(small.walk(rate), predict, {"test": batches.once(data, 4)})
 
     with pytest.raises(errors.InputError, match=got):
-        small.run_all(experiment, tmp_path / "sweep", "rate=0.1,0.2", ensemble=True)
+        small.run_all(odd, tmp_path / "sweep", "rate=0.1,0.2", ensemble=True)
     assert not (tmp_path / "sweep").exists()
 
 
@@ -168,12 +189,12 @@ def test_numbers_may_have_a_trailing_one(shapes):
 def test_a_row_for_each_group_fits_the_terminal(capsys, monkeypatch):
     one = ensemble.Judged(16, 0.51724, 0.936111, 0.590312, 0.881212, 0.151911)
     rows = {("learning_rate=0.001, width=64", "test"): one, ("width=128", "test"): one}
-    rich.console.Console(width=80).print(ensemble.table(rows))
+    rich.console.Console(width=80).print(ensemble.table(rows, classifier()))
     text = capsys.readouterr().out
     assert "0.5172 (0.5903)" in text and "0.9361 (0.8812)" in text
     assert max(map(len, text.splitlines())) <= 80
     rich.console.Console(width=80).print(
-        ensemble.table({("all", "test"): one._replace(accuracy=None)})
+        ensemble.table({("all", "test"): one._replace(accuracy=None)}, classifier())
     )
     text = capsys.readouterr().out
     assert "accuracy" not in text and "settings" not in text

@@ -9,7 +9,7 @@ import jax
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from jaxdl import learner, summary
+from jaxdl import errors, learner, summary
 
 _BINS, _WIDTH = 15, 16  # of the calibration error's bins; pixels of a bin
 _PAPER, _INK, _LINE, _BAR = (255, 255, 255), (60, 60, 60), (200, 30, 30), (90, 140, 200)
@@ -22,9 +22,13 @@ def reliability(
 
     Left to right the confidence, from 0 to 1 in 15 bins; a bar is as high as the share of the bin
     that was right, and a calibrated classifier's bars end on the diagonal. Below, downwards, the
-    share of all examples that a bin holds.
+    share of all examples that a bin holds. Logits that are not finite leave the diagram empty.
     """
-    predict = jax.jit(taught.predict)  # type: ignore[arg-type]
+    if taught.predict is None:
+        raise errors.InputError(
+            "A reliability diagram must be of a learner with `predict`, got one without."
+        )
+    predict = jax.jit(taught.predict)
 
     def show(state: Any, key: Any) -> summary.Image:
         chances = np.asarray(jax.nn.softmax(predict(state, examples)), np.float64)
@@ -35,7 +39,11 @@ def reliability(
 
 
 def diagram(confidence: Float[np.ndarray, "b"], right: Any) -> UInt8[np.ndarray, "h w 3"]:
-    """The pixels: a square of bars, and a quarter of its height of counts below."""
+    """The pixels: a square of bars, and a quarter of its height of counts below; of a confidence
+    that is no number, nothing.
+    """
+    known = np.isfinite(confidence)
+    confidence, right = confidence[known], np.asarray(right)[known]
     side, foot = _BINS * _WIDTH, _BINS * _WIDTH // 4
     group = np.minimum((confidence * _BINS).astype(int), _BINS - 1)
     counts = np.bincount(group, minlength=_BINS)

@@ -8,7 +8,7 @@ analysis" (1990). Component planes and hits: J. Vesanto, "SOM-based data visuali
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Int, Shaped
+from jaxtyping import Float, Shaped
 
 from jaxdl import errors, summary
 from jaxdl.learners import competitive
@@ -25,13 +25,6 @@ def distances(
     return (apart * near).sum(1) / near.sum(1)
 
 
-def winners(state: competitive.State, inputs: Shaped[np.ndarray, "b ..."]) -> Int[np.ndarray, "b"]:
-    """The unit that wins each example."""
-    codebook = np.asarray(state.codebook)
-    squares = [np.square(codebook - x.reshape(1, -1)).sum(-1) for x in np.asarray(inputs)]
-    return np.argmin(squares, axis=1)
-
-
 def distance_picture(grid: competitive.Grid, state: competitive.State) -> summary.Image:
     """The U-matrix; bright ridges part groups of units that lie close together."""
     return summary.Image(_picture(grid, _scaled(distances(grid, np.asarray(state.codebook)))))
@@ -39,7 +32,7 @@ def distance_picture(grid: competitive.Grid, state: competitive.State) -> summar
 
 def hit_picture(grid: competitive.Grid, state: competitive.State, inputs: Any) -> summary.Image:
     """How many of the inputs each unit wins; black wins none."""
-    counts = np.bincount(winners(state, inputs), minlength=grid.units)
+    counts = np.bincount(np.asarray(competitive.winners(state, inputs)), minlength=grid.units)
     return summary.Image(_picture(grid, counts / max(1, counts.max())))
 
 
