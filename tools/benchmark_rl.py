@@ -50,8 +50,8 @@ class Row(NamedTuple):
     published: float | None
 
 
-# PureJaxRL's ppo.py (146b485, gymnax 0.0.9) and Stable-Baselines3 2.9.2 took turns with this on one
-# CPU core on 2026-11-24: 152,000, 184,000 and 190,000 steps per CPU-second, against 6,350 and 25,800.
+# PureJaxRL's ppo.py (146b485, gymnax 0.0.9) and Stable-Baselines3 2.9.2 took turns with this on a
+# CPU core, 2026-11-24: 152,000, 184,000 and 190,000 steps per CPU-second, against 6,350 and 25,800.
 ROWS = {
     "few": Row("4 environments × 128 steps", 4, 128, 1, 20.0, 23.9),
     "many": Row("64 environments × 32 steps", 64, 32, 1, 5.0, 7.1),
