@@ -22,7 +22,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jaxdl import errors, learner, metrics
+from jaxdl import learner, metrics
 from jaxdl.learners import gradient
 from jaxdl.losses import likelihood as likelihoods
 from jaxdl.nn import limits
@@ -50,8 +50,7 @@ def supervised(
     limits.at_least(1, "The number of training examples", examples)
     limits.at_least(1, "The draws of a posterior", (draws, test_draws))
     for name, number in (("prior", prior), ("first deviation", deviation)):
-        if isinstance(number, float | int) and number <= 0:
-            raise errors.InputError(f"The {name} of weights must be positive, got {number}.")
+        limits.positive(f"The {name} of weights", number)
 
     def objective(
         variables: gradient.Variables, batch: learner.Batch, key: learner.Key

@@ -17,9 +17,10 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float
 
-from jaxdl import errors, learner, metrics
+from jaxdl import learner, metrics
 from jaxdl.learners import gradient, views
 from jaxdl.losses import classification, probe
+from jaxdl.nn import limits
 
 
 def simclr(
@@ -39,8 +40,7 @@ def simclr(
     options: those of `gradient.minimise`. The parts of `microbatches` are contrasted each by
         itself.
     """
-    if isinstance(temperature, float | int) and temperature <= 0:
-        raise errors.InputError(f"temperature must be positive, got {temperature}.")
+    limits.positive("temperature", temperature)
 
     def begin(key: learner.Key, batch: learner.Batch) -> gradient.Variables:
         return gradient.initial(model, key, batch["input"], train=False)

@@ -15,6 +15,7 @@ from jaxtyping import Array, Float
 
 from jaxdl import errors, learner
 from jaxdl.learners import generation, gradient
+from jaxdl.nn import limits
 
 # What the network says of a noised example x: the noise in it (Ho et al.), the data without it, or
 # the velocity signal·noise - noise·data, which is well conditioned at both ends (Salimans and Ho,
@@ -101,8 +102,7 @@ def generator(
     """Draws samples with a trained model, see `generation.network` and `reverse`."""
     _check(prediction)
     _check_way(schedule, steps, eta)
-    if isinstance(limit, float | int) and limit <= 0:
-        raise errors.InputError(f"limit must be positive, got {limit}.")
+    limits.positive("limit", limit)
 
     def generate(
         variables: gradient.Variables, key: learner.Key, shape: tuple[int, ...], label: Any

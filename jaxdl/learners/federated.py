@@ -93,17 +93,13 @@ def averaging(
         descent = jax.tree.map(jnp.negative, mean)
         change, moments = server.update(descent, state.optimizer, state.params)
         params = optax.apply_updates(state.params, change)
+        after = State(params, moments, state.steps)
         if privacy is None:  # else it must not be told whether somebody was there
-            some = (answers & (batch["count"] > 0)).any()
-            params, moments = jax.tree.map(
-                lambda new, old: jnp.where(some, new, old),
-                (params, moments),
-                (state.params, state.optimizer),
-            )
+            after = _where((answers & (batch["count"] > 0)).any(), after, state)
         measured = _total(measured, answers) | _spread(before, batch["count"])
         measured["drift"] = metrics.Mean.of(_distances(updates, mean), answers)
         measured |= private.observed(norms, answers, privacy, "update_norm")
-        return State(params, moments, state.steps + 1), measured
+        return after._replace(steps=state.steps + 1), measured
 
     return learner.Learner(init, step, *private.judged(model, loss, scores))
 
@@ -133,8 +129,7 @@ class _Client(NamedTuple):
             change, after = self.optimizer.update(slope, moments, own)
             moved = optax.apply_updates(own, change), after
             # A minibatch of no example is no step, whatever the optimizer makes of a zero.
-            some = real.any()
-            return jax.tree.map(lambda new, old: jnp.where(some, new, old), moved, carry), measured
+            return _where(real.any(), moved, carry), measured
 
         start = params, self.optimizer.init(params)
         (own, _), measured = jax.lax.scan(one, start, self._plan(data, key))
@@ -172,6 +167,10 @@ class _Client(NamedTuple):
         order = jnp.pad(order, ((0, 0), (0, slots - most))).reshape(-1, size)
         real = jnp.tile(jnp.arange(slots) < data["count"], self.epochs).reshape(-1, size)
         return order, real, jax.random.split(step_key, len(order))
+
+
+def _where(condition: Any, new: Any, old: Any) -> Any:
+    return jax.tree.map(lambda x, y: jnp.where(condition, x, y), new, old)
 
 
 def _of_real(loss: gradient.Loss, outputs: Any, batch: Any, real: Any) -> learner.Metrics:

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import optax
 
 from jaxdl import errors, learner, metrics
-from jaxdl.nn import layout
+from jaxdl.nn import layout, limits
 
 Loss = Callable[[Any, Any], learner.Metrics]  # (outputs, batch) -> metrics with a Mean "loss"
 Scalar = float | int | jax.Array  # traced in a sweep
@@ -176,8 +176,7 @@ def _check(microbatches: int, average: Scalar | None, clip: Scalar | None) -> No
         raise errors.InputError(f"microbatches must be at least 1, got {microbatches}.")
     if isinstance(average, float | int) and not 0 <= average < 1:
         raise errors.InputError(f"average must be a decay in [0, 1), got {average}.")
-    if isinstance(clip, float | int) and clip <= 0:
-        raise errors.InputError(f"clip must be positive, got {clip}.")
+    limits.positive("clip", clip)
 
 
 def _transformed(

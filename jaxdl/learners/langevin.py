@@ -137,9 +137,7 @@ def _check(
     limits.at_least(1, "The number of training examples", examples)
     limits.at_least(1, "The draws to keep, and the steps between them,", draws)
     limits.at_least(0, "The temperature of a posterior", temperature)
-    if isinstance(learning_rate, float | int) and learning_rate <= 0:
-        raise errors.InputError(f"The learning rate must be positive, got {learning_rate}.")
+    limits.positive("The learning rate", learning_rate)
     if isinstance(friction, float | int) and not 0 < friction <= 1:
         raise errors.InputError(f"friction must lie in (0, 1], got {friction}.")
-    if isinstance(prior, float | int) and prior <= 0:
-        raise errors.InputError(f"The prior of weights must be positive, got {prior}.")
+    limits.positive("The prior of weights", prior)

@@ -22,7 +22,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from jaxdl import errors, learner, metrics
+from jaxdl import learner, metrics
 from jaxdl.nn import layout, limits
 
 RECOVERED = 0.1  # of a pattern's length
@@ -45,8 +45,7 @@ def memory(places: int, beta: Scalar = 1.0, updates: int = 1) -> learner.Learner
     """
     limits.at_least(1, "A memory's places", places)
     limits.at_least(1, "A memory's updates", updates)
-    if isinstance(beta, float | int) and beta <= 0:
-        raise errors.InputError(f"A memory's beta must be positive, got {beta}.")
+    limits.positive("A memory's beta", beta)
 
     def init(key: learner.Key, batch: learner.Batch) -> State:
         patterns = layout.rows(batch["input"])

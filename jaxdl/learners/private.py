@@ -20,6 +20,7 @@ from jaxtyping import Array, Bool, Float
 
 from jaxdl import errors, learner, metrics
 from jaxdl.learners import gradient
+from jaxdl.nn import limits
 
 
 class State(NamedTuple):
@@ -141,7 +142,6 @@ def check(privacy: Privacy | None, participation: gradient.Scalar) -> None:
         raise errors.InputError(f"participation must lie in (0, 1], got {participation}.")
     if privacy is None:
         return
-    if isinstance(privacy.clip, float | int) and privacy.clip <= 0:
-        raise errors.InputError(f"The clipping norm must be positive, got {privacy.clip}.")
+    limits.positive("The clipping norm", privacy.clip)
     if isinstance(privacy.noise, float | int) and privacy.noise < 0:
         raise errors.InputError(f"The noise must not be negative, got {privacy.noise}.")

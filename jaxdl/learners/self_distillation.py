@@ -13,17 +13,29 @@ spread: how far the student's features are from collapse, see `views.spread`.
 An evaluation gives the scores of the features, see jaxdl/losses/probe.py.
 """
 
+import functools
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float
 
-from jaxdl import errors, learner, metrics
+from jaxdl import learner, metrics
 from jaxdl.learners import gradient, teacher, views
 from jaxdl.losses import probe
+from jaxdl.nn import limits
+
+
+class Temperatures(NamedTuple):
+    """How sharp the student's and the teacher's predictions are, and how slowly the centre moves
+    that is taken off the teacher's logits.
+    """
+
+    student: gradient.Scalar
+    teacher: gradient.Scalar
+    centre_decay: gradient.Scalar
 
 
 def dino(
@@ -51,10 +63,11 @@ def dino(
     centre_decay: of the moving mean of the teacher's logits that is taken off them.
     options: those of `gradient.minimise`.
     """
-    given = {"temperature": temperature, "teacher_temperature": teacher_temperature}
-    for name, value in given.items():
-        if isinstance(value, float | int) and value <= 0:
-            raise errors.InputError(f"{name} must be positive, got {value}.")
+    limits.positive("temperature", temperature)
+    limits.positive("teacher_temperature", teacher_temperature)
+    limits.share("centre_decay", centre_decay)
+
+    heat = Temperatures(temperature, teacher_temperature, centre_decay)
 
     def begin(key: learner.Key, batch: learner.Batch) -> gradient.Variables:
         student = gradient.initial(model, key, batch["input"], train=False)
@@ -62,41 +75,51 @@ def dino(
         centre = jnp.zeros_like(embedded.projection[0])
         return teacher.begun(student) | {"centre": centre}
 
-    def objective(
-        variables: gradient.Variables, batch: learner.Batch, key: learner.Key
-    ) -> tuple[learner.Metrics, gradient.Variables]:
-        centre = variables["centre"]
-        student, guide = teacher.apart(variables)
-        keys = jax.random.split(key, 3 + len(local))
-        both = views.two(augment, batch["input"], keys[0])
-        more = [make(batch["input"], k) for make, k in zip(local, keys[3:], strict=True)]
-        seen = jnp.concatenate([both, *more])
-        embedded, after = gradient.applied(model, student, keys[1], seen, train=True)
-        target, _ = gradient.applied(model, guide, keys[2], both, train=True)
-        sorted_as = jax.nn.softmax((target.projection - centre[None]) / teacher_temperature)
-        losses = cross_entropies(embedded.projection / temperature, sorted_as)
-        moved = centre + (1 - centre_decay) * (target.projection.mean(0) - centre)
-        measured = {
-            "loss": metrics.Mean.of(losses),
-            "teacher_entropy": metrics.Mean.of(_entropy(sorted_as)),
-            "mean_entropy": metrics.Mean.of(_entropy(sorted_as.mean(0))),
-            "spread": metrics.Mean.of(views.spread(embedded.features)),
-        }
-        return measured, after | {"teacher": variables["teacher"], "centre": moved}
-
     def predict(variables: gradient.Variables, batch: learner.Batch) -> Any:
         _, guide = teacher.apart(variables)
         return model.apply(guide, batch["input"], train=False).features
 
     taught = gradient.minimise(
         begin,
-        objective,
+        functools.partial(objective, model, augment, tuple(local), heat),
         optimizer,
         evaluate=lambda variables, batch, key: scores(predict(variables, batch), batch),
         predict=predict,
         **options,
     )
     return teacher.followed(taught, decay)
+
+
+def objective(
+    model: Any,
+    augment: views.Augment,
+    local: tuple[views.Augment, ...],
+    heat: Temperatures,
+    variables: gradient.Variables,
+    batch: learner.Batch,
+    key: learner.Key,
+) -> tuple[learner.Metrics, gradient.Variables]:
+    """The cross-entropies of the student's views with the teacher's, and the teacher's new centre
+    (algorithm 1).
+    """
+    centre = variables["centre"]
+    student, guide = teacher.apart(variables)
+    view_key, student_key, guide_key, *keys = jax.random.split(key, 3 + len(local))
+    both = views.two(augment, batch["input"], view_key)
+    more = [make(batch["input"], k) for make, k in zip(local, keys, strict=True)]
+    seen = jnp.concatenate([both, *more])
+    embedded, after = gradient.applied(model, student, student_key, seen, train=True)
+    target, _ = gradient.applied(model, guide, guide_key, both, train=True)
+    sorted_as = jax.nn.softmax((target.projection - centre[None]) / heat.teacher)
+    losses = cross_entropies(embedded.projection / heat.student, sorted_as)
+    moved = centre + (1 - heat.centre_decay) * (target.projection.mean(0) - centre)
+    measured = {
+        "loss": metrics.Mean.of(losses),
+        "teacher_entropy": metrics.Mean.of(_entropy(sorted_as)),
+        "mean_entropy": metrics.Mean.of(_entropy(sorted_as.mean(0))),
+        "spread": metrics.Mean.of(views.spread(embedded.features)),
+    }
+    return measured, after | {"teacher": variables["teacher"], "centre": moved}
 
 
 def cross_entropies(

@@ -60,91 +60,94 @@ Improve = Callable[[games.Position, learner.Key], tuple[Any, Any, Any]]
 Examine = Callable[[Player, learner.Batch, learner.Key], learner.Metrics]
 
 
+class Playing(NamedTuple):
+    """How experience is made.
+
+    simulations: positions that a search looks at for one move.
+    parallel: games side by side. moves: made in each, in a step of the learner. memory: how many of
+        a game's last moves are learnt from.
+    opening, opened: a share `opened` of the games begins after 1 to `opening` random moves; a game
+        that is always played well never shows what to do where a fault was made.
+    trace: how far a position is valued by how its game ended, 1, or by what the search made of the
+        positions soon after it, towards 0, see `outcomes`; AlphaZero has 1.
+    """
+
+    simulations: int = 32
+    parallel: int = 64
+    moves: int = 8
+    memory: int = 64
+    opening: int = 0
+    opened: gradient.Scalar = 0.75
+    trace: gradient.Scalar = 1.0
+
+
 def alpha_zero(
     game: games.Game,
     model: Any,
     optimizer: optax.GradientTransformation,
     examine: Examine,
     *,
-    simulations: int = 32,
-    parallel: int = 64,
-    moves: int = 8,
-    memory: int = 64,
     updates: int = 8,
     batch_size: int = 256,
-    opening: int = 0,
-    opened: Any = 0.75,
-    trace: Any = 1.0,
-    **options: Any,
+    clip: gradient.Scalar | None = None,
+    average: gradient.Scalar | None = None,
+    **playing: Any,
 ) -> learner.Learner:
     """A learner that plays games against itself and follows what its search finds better.
 
-    A step makes `moves` moves in each of `parallel` games, then follows the gradient of `updates`
-    batches drawn from the last `memory` moves of every game.
+    A step makes a few moves in each game, then follows the gradient of `updates` batches drawn from
+    the last moves of every game.
 
     model: maps observations to game.actions + 1 numbers: logits of the moves, and the value, which
         goes through a tanh.
     examine: (player, batch, key) -> metrics of an evaluation.
-    simulations: positions that a search looks at for one move.
-    opening, opened: a share `opened` of the games begins after 1 to `opening` random moves; a game
-        that is always played well never shows what to do where a fault was made.
-    trace: how far a position is valued by how its game ended, 1, or by what the search made of the
-        positions soon after it, towards 0, see `outcomes`; AlphaZero has 1.
-    options: clip and average, see `gradient.minimise`.
+    clip, average: see `gradient.minimise`. playing: the fields of `Playing`.
     """
     tree_search.imported()
-    limits.at_least(1, "Self-play's simulations", simulations)
-    limits.at_least(1, "Self-play's parallel", parallel)
-    limits.at_least(1, "Self-play's moves", moves)
-    limits.at_least(1, "Self-play's updates", updates)
-    limits.at_least(1, "Self-play's batch_size", batch_size)
-    limits.at_least(moves, "Self-play's memory", memory)
-    limits.at_least(0, "Self-play's opening", opening)
-    limits.share("Self-play's opened", opened)
-    limits.share("Self-play's trace", trace)
+    how = Playing(**playing)
+    _check(how, updates, batch_size)
     network = gradient.minimise(
         lambda key, batch: gradient.initial(model, key, batch["observation"], train=False),
         functools.partial(objective, model),
         optimizer,
         evaluate=lambda variables, batch, key: {},
-        **options,
+        clip=clip,
+        average=average,
     )
 
-    def play(state: gradient.State, noise: float) -> Improve:
-        """The search that the network guides."""
+    def play(state: gradient.State, noise: float) -> tuple[tree_search.Judge, Improve]:
+        """What the network makes of positions, and the search that it guides."""
         judge = judged(game, model, gradient.variables(state))
-        return functools.partial(
-            tree_search.guided, game, judge, simulations=simulations, noise=noise
-        )
+        search = functools.partial(tree_search.guided, game, judge, simulations=how.simulations)
+        return judge, functools.partial(search, noise=noise)
 
     def begin(key: learner.Key) -> games.Position:
-        return games.openings(game, key, parallel, opening, opened)
+        return games.openings(game, key, how.parallel, how.opening, how.opened)
 
     def init(key: learner.Key, batch: None) -> State:
         network_key, begin_key = jax.random.split(key)
         positions = begin(begin_key)
-        blank = _blank(game, memory, positions)
+        blank = _blank(game, how.memory, positions)
         return State(network.init(network_key, _drawn(blank, 1.0, key, 1)), positions, blank)
 
     def step(state: State, batch: None, key: learner.Key) -> tuple[State, learner.Metrics]:
         play_key, learn_key = jax.random.split(key)
-        improve = play(state.network, noise=1.0)
-        positions, made = _played(game, improve, begin, state.positions, play_key, moves)
+        _, improve = play(state.network, noise=1.0)
+        positions, made = _played(game, improve, begin, state.positions, play_key, how.moves)
         lately = jax.tree.map(
-            lambda old, new: jnp.concatenate([old[moves:], new]), state.memory, made
+            lambda old, new: jnp.concatenate([old[how.moves :], new]), state.memory, made
         )
 
         def update(now: gradient.State, key: learner.Key) -> tuple[gradient.State, Any]:
             draw_key, key = jax.random.split(key)
-            return network.step(now, _drawn(lately, trace, draw_key, batch_size), key)
+            return network.step(now, _drawn(lately, how.trace, draw_key, batch_size), key)
 
         learnt, measured = jax.lax.scan(update, state.network, jax.random.split(learn_key, updates))
         measured = jax.tree.map(lambda x: x.sum(0), measured)
         return State(learnt, positions, lately), measured | _counted(made)
 
     def evaluate(state: State, batch: learner.Batch, key: learner.Key) -> learner.Metrics:
-        judge = judged(game, model, gradient.variables(state.network))
-        improve = play(state.network, noise=0.0)
+        judge, improve = play(state.network, noise=0.0)
         return examine(Player(judge, lambda positions, key: improve(positions, key)[0]), batch, key)
 
     return learner.Learner(init, step, evaluate)
@@ -264,3 +267,14 @@ def _counted(made: Memory) -> learner.Metrics:
 
 def _entropy(policy: Float[Array, "b a"]) -> Float[Array, " b"]:
     return -jax.scipy.special.xlogy(policy, policy).sum(-1)
+
+
+def _check(how: Playing, updates: int, batch_size: int) -> None:
+    for name in ("simulations", "parallel", "moves"):
+        limits.at_least(1, f"Self-play's {name}", getattr(how, name))
+    limits.at_least(1, "Self-play's updates", updates)
+    limits.at_least(1, "Self-play's batch_size", batch_size)
+    limits.at_least(how.moves, "Self-play's memory", how.memory)
+    limits.at_least(0, "Self-play's opening", how.opening)
+    limits.share("Self-play's opened", how.opened)
+    limits.share("Self-play's trace", how.trace)

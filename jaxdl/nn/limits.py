@@ -18,9 +18,9 @@ def at_least(least: int, thing: str, value: Any) -> None:
 
 
 def positive(thing: str, value: Any) -> None:
-    """Raise where a number is not above 0; None is let pass."""
+    """Raise where a number is not positive; None is let pass."""
     if isinstance(value, int | float) and not value > 0:
-        raise errors.InputError(f"{thing} must be above 0, got {value}.")
+        raise errors.InputError(f"{thing} must be positive, got {value}.")
 
 
 def share(thing: str, value: Any) -> None:

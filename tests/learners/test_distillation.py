@@ -101,7 +101,7 @@ def test_refuses():
         distillation.distilled(teacher._replace(predict=None), student, 1)
     with pytest.raises(errors.InputError, match="teacher_steps must be at least 0, got -1"):
         distillation.distilled(teacher, student, -1)
-    with pytest.raises(errors.InputError, match="temperature must be above 0, got 0"):
+    with pytest.raises(errors.InputError, match="temperature must be positive, got 0"):
         distillation.soft_targets(0)
     with pytest.raises(errors.InputError, match=r"hard must lie in \[0, 1\], got 2"):
         distillation.soft_targets(1.0, 2)

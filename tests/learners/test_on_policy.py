@@ -340,8 +340,8 @@ def test_refuses_what_cannot_be_meant():
         ({"discount": 1.1}, r"discount must lie in \[0, 1\], got 1.1"),
         ({"trace": -0.1}, r"trace must lie in \[0, 1\], got -0.1"),
         ({"epochs": 0}, "epochs must be at least 1, got 0"),
-        ({"clip_ratio": -0.2}, r"clip_ratio must be above 0, got -0\.2"),
-        ({"clip_value": 0.0}, r"clip_value must be above 0, got 0\.0"),
+        ({"clip_ratio": -0.2}, r"clip_ratio must be positive, got -0\.2"),
+        ({"clip_value": 0.0}, r"clip_value must be positive, got 0\.0"),
         ({"environments": 3, "length": 5, "minibatches": 4}, "must divide .* got 4 of 15"),
         ({"environments": 2, "length": 2, "minibatches": 4}, "parts of at least 2, got 4 of 4"),
     ):

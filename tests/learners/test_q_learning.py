@@ -149,7 +149,7 @@ def test_a_step_keeps_the_memory_where_it_is():
         ({}, {"discount": 1.1}, "Learning's discount must lie in [0, 1], got 1.1."),
         ({}, {"priority": -1}, "Learning's priority must be at least 0, got -1."),
         ({"least": 3.0}, {}, "Acting's least must lie in [0, 1], got 3.0."),
-        ({"exploration": -1}, {}, "Acting's exploration must be above 0, got -1."),
+        ({"exploration": -1}, {}, "Acting's exploration must be positive, got -1."),
     ],
 )
 def test_bad_settings_are_refused(acting, learning, message):
