@@ -75,14 +75,19 @@ def test_srun_starts_one_run_of_two_tasks_on_a_node(cluster, experiment, tmp_pat
     test_processes.check_close(tmp_path / FOLDER / "srun", whole.folder)
 
 
-def test_a_job_out_of_time_saves_and_queues_again_into_its_folder(cluster, experiment, tmp_path):
+@pytest.mark.parametrize(
+    "how",
+    [("scancel", "--signal", "USR2"), ("scontrol", "requeue")],
+    ids=["out of time", "preempted"],
+)
+def test_a_job_saves_and_queues_again_into_its_folder(how, cluster, experiment, tmp_path):
     launch = [sys.executable, "-m", "jaxdl.launch", experiment, "--logdir", tmp_path]
     settings = ["--slurm", "nodes=2,time=10"]
     out = said([*launch, *settings], {**cluster, "PAUSE": "0.3"})
     job, name = re.match(r"Submitted job (\d+): .* --name (\S+)\n", out).groups()
     folder = tmp_path / FOLDER / name
     until(lambda: list((folder / "checkpoints").glob("[0-9]*")), "a checkpoint")
-    said(["scancel", "--signal", "USR2", job], cluster)
+    said([*how, job], cluster)
     output = tmp_path / "slurm" / job / f"{job}_0_log.out"
     until(lambda: "completed at step 120" in output.read_text(), "the end of the run")
     text = output.read_text()
