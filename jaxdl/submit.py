@@ -38,6 +38,7 @@ YEAR = 60 * 24 * 365  # minutes: local jobs have no limit
 ASKED = "SIGINT"  # what a job of SLURM's gets from a launcher that is asked to stop
 POLL_SECONDS = 0.2
 QUEUE_SECONDS = 20.0  # between looks at SLURM's queue
+STOP_SECONDS = 4.0  # likewise once its jobs are to stop
 
 
 def slurm(argv: Sequence[str], settings: str) -> int:
@@ -145,6 +146,7 @@ def map(
             if stopping() and not stopped:
                 stopped = True
                 _stop(list(running.values()), array)
+                queue.every = min(queue.every, STOP_SECONDS)
             while len(jobs) < len(items) and len(running) < at_once and not stopped:
                 lane = min(set(range(at_once)) - {lanes[i] for i in running})
                 _share_gpus(executor, lane, at_once)
@@ -184,13 +186,13 @@ class _Queue:
     """Which jobs SLURM has lost; submitit would ask the accounting, which not every site has."""
 
     def __init__(self) -> None:
-        self.asked = time.monotonic()
+        self.asked, self.every = time.monotonic(), QUEUE_SECONDS
         self.missing: set[str] = set()
         self.lost: set[str] = set()  # missing twice: no result of theirs can be on its way
 
     def look(self, jobs: Sequence[Any]) -> None:
         """Ask, if it is time to."""
-        if not jobs or time.monotonic() < self.asked + QUEUE_SECONDS:
+        if not jobs or time.monotonic() < self.asked + self.every:
             return
         self.asked = time.monotonic()
         array = jobs[0].job_id.split("_")[0]

@@ -1,8 +1,10 @@
 """Runs through a real SLURM of this machine's own, as one node and as two; and side by side."""
 
+import json
 import os
 import pathlib
 import re
+import signal
 import subprocess
 import sys
 import tempfile
@@ -14,6 +16,7 @@ import slurm
 import test_processes
 
 from jaxdl import errors, submit
+from jaxdl.train import stop
 
 TESTS = pathlib.Path(__file__).parent
 sys.path.append(str(TESTS / "sweep"))
@@ -75,14 +78,19 @@ def test_srun_starts_one_run_of_two_tasks_on_a_node(cluster, experiment, tmp_pat
     test_processes.check_close(tmp_path / FOLDER / "srun", whole.folder)
 
 
-def test_a_job_out_of_time_saves_and_queues_again_into_its_folder(cluster, experiment, tmp_path):
+@pytest.mark.parametrize(
+    "how",
+    [("scancel", "--signal", "USR2"), ("scontrol", "requeue")],
+    ids=["out of time", "preempted"],
+)
+def test_a_job_saves_and_queues_again_into_its_folder(how, cluster, experiment, tmp_path):
     launch = [sys.executable, "-m", "jaxdl.launch", experiment, "--logdir", tmp_path]
     settings = ["--slurm", "nodes=2,time=10"]
     out = said([*launch, *settings], {**cluster, "PAUSE": "0.3"})
     job, name = re.match(r"Submitted job (\d+): .* --name (\S+)\n", out).groups()
     folder = tmp_path / FOLDER / name
     until(lambda: list((folder / "checkpoints").glob("[0-9]*")), "a checkpoint")
-    said(["scancel", "--signal", "USR2", job], cluster)
+    said([*how, job], cluster)
     output = tmp_path / "slurm" / job / f"{job}_0_log.out"
     until(lambda: "completed at step 120" in output.read_text(), "the end of the run")
     text = output.read_text()
@@ -111,6 +119,30 @@ def test_a_sweep_is_an_array_of_jobs(cluster, tmp_path):
     tables = [small.table(folder) for folder in folders]
     assert len(tables[0]) == 8 and tables[0] == tables[1]
     assert small.curves(folders[0]) == small.curves(folders[1])
+
+
+def test_the_jobs_of_a_sweep_stop_with_their_launcher(cluster, tmp_path):
+    """One runs, which saves and does not wait for SLURM; the other is still in the queue."""
+    path = tmp_path / "walk.py"
+    text = WALK.replace("size=size", "size=size, steps=10_000_000, every=1000, chunk=100")
+    path.write_text(f"import sys\nsys.path[:0] = [{str(TESTS / 'sweep')!r}]\n" + text)
+    launch = [sys.executable, "-m", "jaxdl.launch", path, "--logdir", tmp_path, "--name", "jobs"]
+    process = subprocess.Popen(
+        [*map(str, launch), "--sweep", "size=3,4", "--slurm", "time=10", "--jobs", "1"],
+        env={**cluster, "PYTHONPATH": str(TESTS)},
+        cwd=TESTS.parent,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    folder = tmp_path / "walk" / "jobs"
+    until(lambda: list(folder.glob("*/**/checkpoints/*000")), "a checkpoint")
+    process.send_signal(signal.SIGTERM)
+    out, _ = process.communicate(timeout=100)
+    assert process.returncode == stop.EXIT_CODE, out
+    assert "--slurm time=10 --jobs 1" in out.splitlines()[-1]
+    (record,) = [json.loads(path.read_text()) for path in folder.glob("size=*/run.json")]
+    assert record["result"]["status"] == "stopped"
+    assert (folder / f"size=3/checkpoints/{record['result']['step']}").is_dir()
 
 
 def test_a_job_that_slurm_refuses(cluster, experiment, tmp_path):

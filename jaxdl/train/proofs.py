@@ -20,7 +20,7 @@ import numpy as np
 from jaxdl import errors, learner, metrics
 from jaxdl import run as runs
 from jaxdl.data import batches, streams
-from jaxdl.train import loop, record
+from jaxdl.train import loop, members, record
 from jaxdl.train import program as programs
 
 TOLERANCE = 1e-3  # of a curve, relative to its largest value: float32's 1e-7, grown over the steps
@@ -166,27 +166,23 @@ def uncompiled(case: Case, whole: loop.Result) -> Proof:
 
 
 def vectorised(case: Case, whole: loop.Result) -> Proof:
-    """Two members of a vmap, with seeds of their own, each against its run alone."""
-    program = case.program()
-    plain, test = program.run.learner, _test(program)
-    fast = learner.Learner(*(jax.jit(function) for function in plain[:3]))
-    batched = {"init": (0, 0), "step": (0, 0, 0), "evaluate": (0, None, 0)}
-    together = plain._replace(
-        **{
-            name: jax.jit(jax.vmap(getattr(plain, name), in_axes=axes))
-            for name, axes in batched.items()
-        }
-    )
-    seeds = case.launched.seed, case.launched.seed + 1
-    keys = jnp.stack([jax.random.key(seed) for seed in seeds])
-    data = [_first_batches(program.run.train, seed) for seed in seeds]
-    stacked = jax.tree.map(lambda *x: jnp.stack(x), *data)
-    found = _walk(together, keys, together.init(keys, stacked[0]), stacked, test)
-    apart = 0.0
-    for i, key in enumerate(keys):
-        wanted = _walk(fast, key, fast.init(key, data[i][0]), data[i], test)
-        apart = max(apart, _metrics_apart(jax.tree.map(lambda x, i=i: x[i], found), wanted))
-    return Proof(apart, tolerance(program))
+    """Members of a sweep that run together, each with a seed of its own, against runs alone."""
+    run = case.run()
+    seeds = [case.launched.seed + i for i in range(max(2, jax.device_count()))]
+    feed, axes = batches.Nothing(), None
+    if run.train is not None:
+        if not hasattr(run.train, "together"):
+            return Proof(None, note="streams are read by one run at a time")
+        feed, axes = run.train.together(seeds)  # type: ignore[attr-defined]
+    family = programs.Family(lambda values: run, seeds, [{}] * len(seeds), axes)
+    spread = dataclasses.replace(run, mesh={"member": -1})
+    together = programs.Program(spread, seeds[0], feed.first(), family, together=True)
+    found, apart = _begun(together, feed), 0.0
+    for mine, seed in zip(found[:2], seeds, strict=False):
+        feed = batches.opened(run.train, seed)
+        (wanted,) = _begun(programs.Program(run, seed, feed.first()), feed)
+        apart = max(apart, _metrics_apart(mine, wanted))
+    return Proof(apart, tolerance(together))
 
 
 def shared(case: Case, devices: int) -> Proof:
@@ -200,24 +196,33 @@ def shared(case: Case, devices: int) -> Proof:
 # --- a few steps without the loop, and their data
 
 
+def _begun(program: programs.Program, feed: batches.Feed) -> list[list[learner.Metrics]]:
+    """Each member's metrics of the first steps, and of an evaluation after them; on the host."""
+    carry, count = program.begin(), min(WALKED, program.layout.chunk)
+    for i in range(0, WALKED, count):
+        carry = program.advance(carry, feed.take(i, count), i, count)
+    tests = program.run.tests.values()
+    tested = [program.evaluate(carry.state, test, WALKED) for test in tests]
+    totals = jax.device_get(carry.totals)
+    if program.members is None:
+        return [[totals, *(scores[0] for scores in tested)]]
+    return [
+        [members.part(totals, 0, i), *(scores[i] for scores in tested)]
+        for i in range(program.members)
+    ]
+
+
 def _walk(
     taught: learner.Learner, key: Any, state: Any, data: list[Any], test: Any
 ) -> list[learner.Metrics]:
     """The metrics of a run's first steps, and of an evaluation after them; on the host."""
     told = []
     for i, batch in enumerate(data):
-        state, measured = taught.step(state, batch, _folded(key, i))
+        state, measured = taught.step(state, batch, jax.random.fold_in(key, i))
         told.append(measured)
     if test is not None:
-        told.append(taught.evaluate(state, test, _folded(key, len(data))))
+        told.append(taught.evaluate(state, test, jax.random.fold_in(key, len(data))))
     return jax.device_get(told)
-
-
-def _folded(key: Any, i: int) -> Any:
-    """A key, or one for each of several."""
-    return (
-        jax.vmap(jax.random.fold_in, (0, None))(key, i) if key.ndim else jax.random.fold_in(key, i)
-    )
 
 
 def _test(program: programs.Program) -> Any:

@@ -143,6 +143,19 @@ def test_a_broken_promise_is_seen(name, tmp_path):
     assert found.verdict == "failed" and 0 < found.difference < math.inf
 
 
+def test_members_that_share_an_order_are_seen(tmp_path, monkeypatch):
+    """It tries what a sweep runs: each member with its own data."""
+    right = batches.Shuffled.together
+    monkeypatch.setattr(
+        batches.Shuffled, "together", lambda self, seeds: right(self, [seeds[0]] * len(seeds))
+    )
+    found = proof(proofs.vectorised, runs.linear, tmp_path)
+    assert found.verdict == "failed" and 0 < found.difference < math.inf
+    streamed = streams.shuffled(runs.linear().train.arrays, 8)
+    found = proof(proofs.vectorised, lambda: runs.linear(train=streamed), tmp_path / "streamed")
+    assert (found.verdict, found.note[:11]) == ("not applicable", "streams are")
+
+
 def test_a_stream_in_another_order_is_seen(tmp_path, monkeypatch):
     right = streams.shuffled
 
