@@ -42,8 +42,9 @@ from jaxdl.sweep import race
 together = {together}
 if together is not None:
     def decided(run, members, ways):
-        program = (ways.together(members) if together else ways.alone())[0]
-        return race.Decision(together, members, "as told"), program
+        wave = members + -members % ways.devices
+        program = (ways.together(wave) if together else ways.alone())[0]
+        return race.Decision(together, wave, "as told"), program
     race.decide = decided
 sys.exit(launch.main({argv!r}))
 """
