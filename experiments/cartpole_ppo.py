@@ -51,5 +51,5 @@ def experiment(
         tests={"test": batches.once({"episode": np.arange(100)}, 100)},
         steps=steps,
         rules=on_policy.RULES,
-        expect=AtLeast("test/return", 475.0, share=1.0),
+        expect=AtLeast("test/return", 475.0, best=True, share=1.0),
     )
