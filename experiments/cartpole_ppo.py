@@ -1,8 +1,9 @@
 """Proximal policy optimisation keeps CartPole's pole upright.
 
 Data: none; it makes its own experience. The environment is Gymnasium's CartPole-v1 to 1e-6.
-Cost: 3 s on two CPU cores, compiling aside. Scores: test/return 500, the most there is (5 seeds,
-sd 0), the mean of 100 episodes of the likeliest actions, after 149,504 steps of the environment.
+Cost: 3 s on two CPU cores, compiling aside. Scores: test/return, the mean of 100 episodes of the
+likeliest actions, comes to 500, the most there is, within 149,504 steps of the environment in 24 of
+24 seeds; at the last of them it is there in 23.
 
     python -m jaxdl.launch cartpole_ppo --learning-rate 1e-3
 """

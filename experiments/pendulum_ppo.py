@@ -53,5 +53,5 @@ def experiment(
         tests={"test": batches.once({"episode": np.arange(100)}, 100)},
         steps=steps,
         rules=on_policy.RULES,
-        expect=AtLeast("test/return", -200.0),
+        expect=AtLeast("test/return", -200.0, best=True),
     )
