@@ -139,7 +139,8 @@ def _heat(
 ) -> Float[Array, "h w k"]:
     """1 in the cell of each centre of a class, falling around it as a normal distribution does."""
     _, rows, columns, classes = shape
-    x, y = jnp.arange(columns) - cell[:, [0]], jnp.arange(rows) - cell[:, [1]]
+    x = jnp.arange(columns)[None] - cell[:, [0]]
+    y = jnp.arange(rows)[None] - cell[:, [1]]
     distance = (x**2)[:, None, :] + (y**2)[:, :, None]
     deviation = (2 * radius(size) + 1) / 6  # of CenterNet's code: the diameter is six deviations
     bumps = jnp.exp(-distance / (2 * deviation**2)[:, None, None])

@@ -68,7 +68,7 @@ def test_the_loss_is_the_papers():
                             continue
                         x0, y0 = int((box[0] + box[2]) / 2), int((box[1] + box[3]) / 2)
                         far = (row - y0) ** 2 + (column - x0) ** 2
-                        spread = (2 * float(detector.radius(box[2:] - box[:2])) + 1) / 6
+                        spread = (2 * float(detector.radius(jnp.array(box[2:] - box[:2]))) + 1) / 6
                         y = max(y, np.exp(-far / (2 * spread**2)))
                     if y == 1:
                         total -= (1 - p) ** 2 * np.log(p)
