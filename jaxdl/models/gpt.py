@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from jaxdl import errors
+from jaxdl.models import pretrained
 from jaxdl.nn import attention, dense, dropout, layer_norm, layout, limits, sampling, transformer
 
 
@@ -218,3 +219,88 @@ def _generate(
     carry = read(prompt, empty_cache(model, prompt.shape[0]))
     _, tokens = jax.lax.scan(write, carry, jax.random.split(key, length))
     return tokens.T
+
+
+def _from_config(config: pretrained.Config) -> GPT:
+    return GPT(
+        vocabulary=config["vocab_size"],
+        length=config["n_positions"],
+        width=config["n_embd"],
+        depth=config["n_layer"],
+        heads=config["n_head"],
+        tied=config.get("tie_word_embeddings", True),
+    )
+
+
+def _to_config(model: GPT) -> pretrained.Config:
+    if model.positions != "learned" or model.groups not in (None, model.heads):
+        raise errors.InputError(
+            "A GPT in the form of GPT2LMHeadModel must have learned positions and no groups, got "
+            f"{model.positions!r} and groups {model.groups}."
+        )
+    return {
+        "vocab_size": model.vocabulary,
+        "n_positions": model.length,
+        "n_embd": model.width,
+        "n_layer": model.depth,
+        "n_head": model.heads,
+        "tie_word_embeddings": model.tied,
+        "resid_pdrop": model.dropout,
+        "embd_pdrop": model.dropout,
+        "attn_pdrop": 0.0,
+        "bos_token_id": 0,
+    }
+
+
+_Row = pretrained.Tensor
+_BLOCK, _OURS = "transformer.h.{n}.", "block_{n}/"
+_QKV = ("query", "key", "value")
+PRETRAINED = (
+    pretrained.Format(
+        model=GPT,
+        model_type="gpt2",
+        architectures=("GPT2LMHeadModel",),
+        module=_from_config,
+        config=_to_config,
+        tensors=(
+            _Row("transformer.wte.weight", "tokens/embedding"),
+            _Row("transformer.wpe.weight", "positions/embedding"),
+            _Row(_BLOCK + "ln_1.weight", _OURS + "norm_1/scale"),
+            _Row(_BLOCK + "ln_1.bias", _OURS + "norm_1/bias"),
+            # A "Conv1D" there is a matrix (in, out), and needs no turning.
+            _Row(
+                _BLOCK + "attn.c_attn.weight",
+                tuple(f"{_OURS}attention/{part}/kernel" for part in _QKV),
+                pretrained.split(3),
+            ),
+            _Row(
+                _BLOCK + "attn.c_attn.bias",
+                tuple(f"{_OURS}attention/{part}/bias" for part in _QKV),
+                pretrained.split(3),
+            ),
+            _Row(_BLOCK + "attn.c_proj.weight", _OURS + "attention/output/kernel"),
+            _Row(_BLOCK + "attn.c_proj.bias", _OURS + "attention/output/bias"),
+            _Row(_BLOCK + "ln_2.weight", _OURS + "norm_2/scale"),
+            _Row(_BLOCK + "ln_2.bias", _OURS + "norm_2/bias"),
+            _Row(_BLOCK + "mlp.c_fc.weight", _OURS + "mlp/up/kernel"),
+            _Row(_BLOCK + "mlp.c_fc.bias", _OURS + "mlp/up/bias"),
+            _Row(_BLOCK + "mlp.c_proj.weight", _OURS + "mlp/down/kernel"),
+            _Row(_BLOCK + "mlp.c_proj.bias", _OURS + "mlp/down/bias"),
+            _Row("transformer.ln_f.weight", "norm/scale"),
+            _Row("transformer.ln_f.bias", "norm/bias"),
+            _Row("lm_head.weight", "output/kernel", pretrained.TRANSPOSED),
+        ),
+        supported={
+            "activation_function": ("gelu_new", "gelu_pytorch_tanh"),
+            "layer_norm_epsilon": (1e-5,),
+            "scale_attn_weights": (True,),
+            "scale_attn_by_inverse_layer_idx": (False,),
+            "reorder_and_upcast_attn": (False, True),
+            "n_inner": (None,),
+            "add_cross_attention": (False,),
+        },
+        prefix="transformer.",
+        # The causal mask, and the tied matrix's second name, in files of older versions.
+        ignored=(r"attn\.(masked_)?bias$", r"^lm_head\.weight$"),
+    ),
+)

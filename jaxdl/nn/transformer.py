@@ -1,4 +1,4 @@
-"""The transformer's block (Vaswani et al. 2017), normalising first (Xiong et al. 2020)."""
+"""The transformer's block, normalising first (Xiong et al. 2020) or last (Vaswani et al. 2017)."""
 
 from collections.abc import Callable
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from jaxdl import errors
 from jaxdl.nn import attention, dense, dropout, layer_norm, layout
@@ -33,6 +33,7 @@ class MLP(nn.Module):
 class Block(nn.Module):
     """x + attention(norm(x)), then x + mlp(norm(x)), each branch with dropout.
 
+    first: whether to normalise first; else norm(x + attention(x)), then norm(x + mlp(x)), as BERT.
     Parameters: `norm_1`, `attention`, `norm_2`, `mlp`.
     """
 
@@ -44,6 +45,7 @@ class Block(nn.Module):
     dropout: float | Array = 0.0
     act: Callable[[Array], Array] = jax.nn.gelu
     norm: Callable[..., Any] = layer_norm.LayerNorm
+    first: bool = True
     dtype: Any = jnp.float32
     kernel_init: attention.Initializer = nn.initializers.lecun_normal()
     output_init: attention.Initializer = nn.initializers.lecun_normal()
@@ -55,8 +57,9 @@ class Block(nn.Module):
         train: bool = False,
         cache: attention.Cache | None = None,
         start: Int[Array, ""] | int = 0,
+        mask: Bool[Array, "#b #t s"] | None = None,
     ) -> tuple[Float[Array, "b t d"], attention.Cache | None]:
-        """The block's output, and the cache as `attention.MultiHead` returns it."""
+        """The block's output, and the cache; cache, start and mask as of `attention.MultiHead`."""
         shared = {
             "dtype": self.dtype,
             "kernel_init": self.kernel_init,
@@ -65,13 +68,19 @@ class Block(nn.Module):
         attend = attention.MultiHead(
             self.heads, self.groups, self.causal, self.rotary, name="attention", **shared
         )
+        norms = [self.norm(dtype=self.dtype, name=f"norm_{n}") for n in (1, 2)]
+        before, after = (norms, [_same] * 2) if self.first else ([_same] * 2, norms)
         mlp = MLP(self.expansion * x.shape[-1], self.act, name="mlp", **shared)
         x = layout.constrain(x, "batch")
-        y, cache = attend(self.norm(dtype=self.dtype, name="norm_1")(x), cache, start)
-        x = x + dropout.Dropout(self.dropout, name="dropout_1")(y, train)
-        y = mlp(self.norm(dtype=self.dtype, name="norm_2")(x))
-        x = x + dropout.Dropout(self.dropout, name="dropout_2")(y, train)
+        y, cache = attend(before[0](x), cache, start, mask)
+        x = after[0](x + dropout.Dropout(self.dropout, name="dropout_1")(y, train))
+        y = mlp(before[1](x))
+        x = after[1](x + dropout.Dropout(self.dropout, name="dropout_2")(y, train))
         return layout.constrain(x, "batch"), cache
+
+
+def _same(x: Array) -> Array:
+    return x
 
 
 # Where a block's parameters lie on a mesh: (pattern of the path, an axis or None for each

@@ -4,6 +4,7 @@ import functools
 import pathlib
 import re
 
+import hf
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 
 from jaxdl import errors
 from jaxdl.losses import classification
-from jaxdl.models import gpt
+from jaxdl.models import gpt, pretrained
 
 FIXTURE = np.load(pathlib.Path(__file__).parent.parent / "fixtures" / "gpt.npz")
 SMALL = functools.partial(gpt.GPT, vocabulary=17, length=12, width=16, depth=2, heads=4)
@@ -56,6 +57,23 @@ def test_logits_loss_and_gradients_equal_torch():
     ):
         name = jax.tree_util.keystr(path)
         np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-5 * largest, err_msg=name)
+
+
+def test_logits_and_gradients_equal_transformers(tmp_path):
+    model, variables = pretrained.load(hf.folder("gpt", tmp_path))
+    kept = hf.arrays("gpt")
+
+    def loss(variables):
+        logits = model.apply(variables, kept["tokens"])
+        batch = {"target": kept["tokens"][:, 1:]}
+        mean = classification.next_token(logits[:, :-1], batch)["loss"]
+        return mean.total / mean.count, logits
+
+    with jax.default_matmul_precision("highest"):
+        (value, logits), gradient = jax.jit(jax.value_and_grad(loss, has_aux=True))(variables)
+    hf.close(logits, kept["logits"])
+    hf.close(value, kept["loss"])
+    hf.gradients_close(model, gradient, kept)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,78 @@
+"""Small models of transformers that the fixtures hold: `folder(name, tmp_path)` writes one out.
+
+    model, variables = pretrained.load(hf.folder("gpt", tmp_path))
+    kept = hf.arrays("gpt")                    # the script's inputs and outputs by name
+    hf.close(model.apply(variables, kept["input"]), kept["logits"])
+
+`name` is that of tests/fixtures/make_transformers_<name>.py. `equal_after_saving` is the round
+trip; `gradients_close` compares gradients under the file's names. Precision: wrap what computes in
+`jax.default_matmul_precision("highest")`.
+"""
+
+import json
+import pathlib
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import safetensors.numpy
+
+from jaxdl.models import pretrained
+
+FIXTURES = pathlib.Path(__file__).parent / "fixtures"
+FILES = ("config.json", "model.safetensors")
+
+
+def folder(name, tmp_path, **settings):
+    """A folder as transformers saved it; `settings` change its config.json, None takes one away."""
+    path = tmp_path / name
+    path.mkdir()
+    with np.load(FIXTURES / f"transformers_{name}.npz") as kept:
+        config = json.loads(str(kept["config.json"])) | settings
+        (path / "model.safetensors").write_bytes(kept["model.safetensors"].tobytes())
+    config = {
+        key: value for key, value in config.items() if value is not None or key not in settings
+    }
+    (path / "config.json").write_text(json.dumps(config))
+    return path
+
+
+def arrays(name):
+    """The fixture's other arrays, as JAX's."""
+    with np.load(FIXTURES / f"transformers_{name}.npz") as kept:
+        return {key: jnp.asarray(kept[key]) for key in kept.files if key not in FILES}
+
+
+def tensors(path):
+    """The tensors of a folder, as they are in its file."""
+    return safetensors.numpy.load_file(path / "model.safetensors")
+
+
+def close(found, wanted, tolerance=1e-5):
+    """Equal within `tolerance` of the largest number."""
+    scale = max(1e-12, float(np.abs(wanted).max()))
+    np.testing.assert_allclose(found, wanted, rtol=tolerance, atol=tolerance * scale)
+
+
+def gradients_close(model, gradient, kept, tolerance=1e-5):
+    """Gradients with respect to all variables equal the fixture's `gradient/...`."""
+    wanted = {k.removeprefix("gradient/"): v for k, v in kept.items() if k.startswith("gradient/")}
+    found = pretrained.exported(model, gradient)
+    assert found.keys() == wanted.keys()
+    largest = max(float(np.abs(value).max()) for value in wanted.values())
+    for name, value in wanted.items():
+        np.testing.assert_allclose(
+            found[name], value, rtol=tolerance, atol=tolerance * largest, err_msg=name
+        )
+
+
+def equal_after_saving(model, variables, path, tmp_path):
+    """What `save` writes has the tensors of `path`, bit for bit, and loads as the same."""
+    pretrained.save(tmp_path / "again", model, variables)
+    before, after = tensors(path), tensors(tmp_path / "again")
+    assert before.keys() == after.keys()
+    for name, value in before.items():
+        np.testing.assert_array_equal(after[name], value, err_msg=name, strict=True)
+    loaded, same = pretrained.load(tmp_path / "again")
+    assert loaded == model
+    jax.tree.map(np.testing.assert_array_equal, same, variables)
