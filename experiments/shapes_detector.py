@@ -27,7 +27,7 @@ def experiment(
     learning_rate: float = 2e-3,
     batch_size: int = 32,
     images: int = 16384,
-    steps: int = 3000,
+    steps: int = 1500,
 ) -> Run:
     """Adam with a warm-up and a cosine; the test reads a moving average of the parameters."""
     train, test = shapes.load(images)

@@ -14,7 +14,7 @@ import optax
 from jaxdl.analysis import boxes
 from jaxdl.data import batches, shapes
 from jaxdl.learners import gradient
-from jaxdl.losses import detection
+from jaxdl.losses import detection, set_prediction
 from jaxdl.models import detr
 from jaxdl.nn import trunk
 from jaxdl.run import AtLeast, Run
@@ -46,11 +46,11 @@ def experiment(
         dropout=0.0,
         refine=refine,
     )
-    decode = functools.partial(detr.decode, height=shapes.SIDE, width=shapes.SIDE)
+    decode = functools.partial(set_prediction.decode, height=shapes.SIDE, width=shapes.SIDE)
     shape = optax.warmup_cosine_decay_schedule(0.0, 1.0, max(1, steps // 20), steps)
     taught = gradient.supervised(
         model,
-        detr.loss,
+        set_prediction.loss,
         optax.adamw(lambda step: learning_rate * shape(step), weight_decay=1e-4),
         scores=detection.average_precision(decode),
         clip=1.0,

@@ -34,13 +34,13 @@ class Detections(NamedTuple):
     classes: Int[Array, "b n"]
 
 
-def overlap(a: Float[Array, "*b 4"], b: Float[Array, "*b 4"]) -> Float[Array, "*b"]:
+def overlap(a: Float[Array, "*#b 4"], b: Float[Array, "*#b 4"]) -> Float[Array, "..."]:
     """Intersection over union of each pair of boxes; 0 where both are empty."""
     shared, union = _shared(a, b)
     return shared / jnp.maximum(union, 1e-9)
 
 
-def generalized_overlap(a: Float[Array, "*b 4"], b: Float[Array, "*b 4"]) -> Float[Array, "*b"]:
+def generalized_overlap(a: Float[Array, "*#b 4"], b: Float[Array, "*#b 4"]) -> Float[Array, "..."]:
     """Intersection over union, less the empty part of the smallest box around both: in (-1, 1].
 
     Rezatofighi et al., "Generalized intersection over union" (2019): boxes that do not meet have a

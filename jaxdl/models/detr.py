@@ -2,8 +2,8 @@
 
 Carion et al., "End-to-end object detection with transformers" (2020). A trunk's map of features is
 read by an encoder and then by a decoder's queries, each of which says one box and its class, or
-that it has none. The loss matches queries and objects one to one, at the least cost (Kuhn 1955;
-Hungarian algorithm), after every layer of the decoder: no peaks and no overlaps are sorted out.
+that it has none. The loss (losses/set_prediction.py) matches queries and objects one to one, after
+every layer of the decoder: no peaks and no overlaps are sorted out.
 
 With `refine`, what was found later to make it learn faster: a query is a box that each layer of the
 decoder moves (Zhu et al., "Deformable DETR", 2020), and its positions are sines of that box (Liu et
@@ -12,30 +12,19 @@ al., "DAB-DETR", 2022).
 
 import functools
 import math
-from typing import Any, NamedTuple
+from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-import optax
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float
 
-from jaxdl import errors, metrics
-from jaxdl.losses import detection
+from jaxdl import errors
+from jaxdl.losses import set_prediction
+from jaxdl.models import pretrained, resnet
 from jaxdl.nn import attention, dense, dropout, layer_norm, limits, transformer
 
-CLASS_COST, BOX_COST, OVERLAP_COST = 1.0, 5.0, 2.0  # of a match, and of the loss (appendix A.4)
-NOTHING = 0.1  # the weight of queries without an object
-FAR = 1e4  # a cost above all others
-
-
-class Found(NamedTuple):
-    """What each query says after each layer of the decoder, the last one last: logits, the last of
-    them of no object, and boxes (x, y, width, height) as shares of the image.
-    """
-
-    logits: Float[Array, "l b q k"]
-    boxes: Float[Array, "l b q 4"]
+FROZEN = functools.partial(resnet.batch_norm, use_running_average=True)  # the paper's trunk has it
 
 
 class DETR(nn.Module):
@@ -67,7 +56,7 @@ class DETR(nn.Module):
         super().__post_init__()
 
     @nn.compact
-    def __call__(self, x: Float[Array, "b h w c"], train: bool = False) -> Found:
+    def __call__(self, x: Float[Array, "b h w c"], train: bool = False) -> set_prediction.Found:
         x = self.trunk(x, train)
         batch, rows, columns, _ = x.shape
         places = grid_sines(rows, columns, self.width)
@@ -82,7 +71,7 @@ class DETR(nn.Module):
 
     def _decode(
         self, x: Float[Array, "b n d"], places: Float[Array, "1 n d"], train: bool
-    ) -> Found:
+    ) -> set_prediction.Found:
         norm = layer_norm.LayerNorm(dtype=self.dtype, name="decoder_norm")
         classify = dense.Dense(self.classes + 1, dtype=self.dtype, name="classes")
         last = nn.initializers.zeros if self.refine else nn.initializers.lecun_normal()
@@ -105,7 +94,9 @@ class DETR(nn.Module):
             boxes.append(nn.sigmoid(moved))
             if self.refine:
                 box = jax.lax.stop_gradient(moved)
-        return Found(*(jnp.stack(one).astype(jnp.float32) for one in (logits, boxes)))
+        return set_prediction.Found(
+            *(jnp.stack(one).astype(jnp.float32) for one in (logits, boxes))
+        )
 
 
 class Layer(nn.Module):
@@ -206,73 +197,11 @@ def anchors(key: Array, shape: tuple[int, int], dtype: Any = jnp.float32) -> Flo
     return jnp.log(shares / (1 - shares))
 
 
-def loss(found: Found, batch: dict[str, Any]) -> dict[str, Any]:
-    """The published loss, a mean over the batch's objects for every layer of the decoder.
-
-    batch: `boxes` and `classes`, see losses/detection.py, and the images they lie in as `input`.
-    Logged beside the sum: the last layer's `class`, `box` and `overlap`, without their weights.
-    """
-    height, width = batch["input"].shape[1:3]
-    boxes = detection.centred(batch["boxes"]) / jnp.array([width, height] * 2)[None, None]
-    classes = batch["classes"]
-    count = (classes >= 0).sum().astype(jnp.float32)
-    layers = jax.vmap(_layer_loss, in_axes=(0, 0, None, None))(*found, boxes, classes)
-    weights = {"class": CLASS_COST, "box": BOX_COST, "overlap": OVERLAP_COST}
-    whole = sum(weights[name] * layers[name].sum() for name in weights)
-    parts = {"loss": whole} | {name: sums[-1] for name, sums in layers.items()}
-    return {name: metrics.Mean(total, count) for name, total in parts.items()}
-
-
-def decode(found: Found, height: int, width: int) -> detection.Detections:
-    """Every query's box in pixels of such an image, its likeliest class and how likely that is."""
-    probability = jax.nn.softmax(found.logits[-1], axis=-1)[..., :-1]
-    boxes = detection.corners(found.boxes[-1]) * jnp.array([width, height] * 2)[None, None]
-    return detection.Detections(boxes, probability.max(-1), jnp.argmax(probability, axis=-1))
-
-
-def match(
-    logits: Float[Array, "q k"],
-    found: Float[Array, "q 4"],
-    boxes: Float[Array, "m 4"],
-    classes: Int[Array, "m"],
-) -> Int[Array, "m"]:
-    """The query of each object, so that the sum of costs is least (equation 1); m <= q.
-
-    Objects that are not there (class -1) cost the same everywhere, and take what is left.
-    """
-    probability = jax.nn.softmax(logits, axis=-1)[:, classes]
-    apart = jnp.abs(found[:, None] - boxes[None]).sum(-1)
-    shared = detection.generalized_overlap(
-        detection.corners(found)[:, None], detection.corners(boxes)[None]
-    )
-    cost = BOX_COST * apart - CLASS_COST * probability - OVERLAP_COST * shared
-    cost = jnp.where((classes >= 0)[None], cost, 0)
-    cost = jnp.nan_to_num(cost, nan=FAR)  # the search for a NaN's place would not end
-    query, item = optax.assignment.hungarian_algorithm(cost)
-    return jnp.zeros_like(classes).at[item].set(query.astype(classes.dtype))
-
-
-def _layer_loss(logits: Array, found: Array, boxes: Array, classes: Array) -> dict[str, Array]:
-    """Sums over the objects of a batch."""
-    held = jax.lax.stop_gradient((logits, found))
-    query = jax.vmap(match)(*held, boxes, classes)
-    there = classes >= 0
-    count = there.sum()
-    nothing = logits.shape[-1] - 1
-    target = jax.vmap(lambda at, label: jnp.full(logits.shape[1], nothing).at[at].set(label))(
-        query, jnp.where(there, classes, nothing)
-    )
-    weight = jnp.where(target == nothing, NOTHING, 1.0)
-    wrong = optax.softmax_cross_entropy_with_integer_labels(logits, target)
-    matched = jnp.take_along_axis(found, query[..., None], axis=1)
-    apart = jnp.abs(matched - boxes).sum(-1)
-    shared = detection.generalized_overlap(detection.corners(matched), detection.corners(boxes))
-    return {
-        "class": count * (weight * wrong).sum() / weight.sum(),
-        "box": jnp.where(there, apart, 0).sum(),
-        "overlap": jnp.where(there, 1 - shared, 0).sum(),
-    }
-
+# The paper's table 1: classes are COCO's category ids, up to 90, and one more of no meaning.
+_paper = functools.partial(DETR, classes=91)
+_deep = functools.partial(resnet.ResNet, classes=None, block=resnet.Bottleneck, norm=FROZEN)
+detr_r50 = functools.partial(_paper, trunk=_deep(stages=(3, 4, 6, 3)))  # 41 M parameters
+detr_r101 = functools.partial(_paper, trunk=_deep(stages=(3, 4, 23, 3)))  # 60 M
 
 # Where parameters lie on a mesh, for Run.rules.
 RULES = (
@@ -280,4 +209,164 @@ RULES = (
     (r"cross/(query|key|value)/kernel$", ("fsdp", "tensor")),
     (r"cross/(query|key|value)/bias$", ("tensor",)),
     (r"cross/output/kernel$", ("tensor", "fsdp")),
+)
+
+
+def _from_config(config: pretrained.Config) -> DETR:
+    return DETR(
+        trunk=_trunk(config["backbone_config"] or {}),
+        classes=len(config["id2label"]),
+        queries=config["num_queries"],
+        width=config["d_model"],
+        heads=config["encoder_attention_heads"],
+        encoder_depth=config["encoder_layers"],
+        decoder_depth=config["decoder_layers"],
+        hidden=config["encoder_ffn_dim"],
+        dropout=config.get("dropout", 0.1),
+    )
+
+
+def _trunk(config: pretrained.Config) -> resnet.ResNet:
+    """A residual network, its batch norm's statistics fixed, as the paper's."""
+    if config.get("model_type") != "resnet":
+        raise errors.InputError(
+            "A DETR's backbone_config must be of a resnet, not of the library timm, got model_type "
+            f"{config.get('model_type')!r}. Save it with transformers' own ResNet as its backbone."
+        )
+    deep = config.get("layer_type", "bottleneck") == "bottleneck"
+    trunk = resnet.ResNet(
+        stages=tuple(config["depths"]),
+        classes=None,
+        block=resnet.Bottleneck if deep else resnet.BasicBlock,
+        width=config["embedding_size"],
+        norm=FROZEN,
+    )
+    wanted = _trunk_config(trunk)
+    for name, value in wanted.items():
+        if config.get(name, value) != value:
+            raise errors.InputError(
+                f"A DETR's backbone_config must have {name} {value!r}, got {config[name]!r}."
+            )
+    return trunk
+
+
+def _trunk_config(trunk: resnet.ResNet) -> pretrained.Config:
+    deep = trunk.block is resnet.Bottleneck
+    stages = len(trunk.stages)
+    return {
+        "model_type": "resnet",
+        "num_channels": 3,
+        "embedding_size": trunk.width,
+        "hidden_sizes": [trunk.width * 2**i * (4 if deep else 1) for i in range(stages)],
+        "depths": list(trunk.stages),
+        "layer_type": "bottleneck" if deep else "basic",
+        "hidden_act": "relu",
+        "downsample_in_first_stage": False,
+        "downsample_in_bottleneck": False,
+        "out_features": [f"stage{stages}"],
+    }
+
+
+def _to_config(model: DETR) -> pretrained.Config:
+    trunk = model.trunk
+    plain = isinstance(trunk, resnet.ResNet) and trunk.stem == "imagenet" and trunk.classes is None
+    if not plain or model.refine:
+        raise errors.InputError(
+            "A DETR in the form of DetrForObjectDetection must have a trunk resnet.ResNet without "
+            f"a head and no refinement, got {type(trunk).__name__} and refine={model.refine}."
+        )
+    return {
+        "backbone_config": _trunk_config(trunk),
+        "use_timm_backbone": False,
+        "id2label": {str(i): f"LABEL_{i}" for i in range(model.classes)},
+        "label2id": {f"LABEL_{i}": i for i in range(model.classes)},
+        "num_queries": model.queries,
+        "d_model": model.width,
+        "encoder_attention_heads": model.heads,
+        "decoder_attention_heads": model.heads,
+        "encoder_layers": model.encoder_depth,
+        "decoder_layers": model.decoder_depth,
+        "encoder_ffn_dim": model.hidden,
+        "decoder_ffn_dim": model.hidden,
+        "dropout": model.dropout,
+    }
+
+
+def _affine(theirs: str, ours: str) -> tuple[pretrained.Tensor, ...]:
+    return (
+        pretrained.Tensor(f"{theirs}.weight", f"{ours}/kernel", pretrained.TRANSPOSED),
+        pretrained.Tensor(f"{theirs}.bias", f"{ours}/bias"),
+    )
+
+
+def _norm(theirs: str, ours: str) -> tuple[pretrained.Tensor, ...]:
+    return (
+        pretrained.Tensor(f"{theirs}.weight", f"{ours}/scale"),
+        pretrained.Tensor(f"{theirs}.bias", f"{ours}/bias"),
+    )
+
+
+def _conv(theirs: str, conv: str, norm: str) -> tuple[pretrained.Tensor, ...]:
+    """A convolution of the trunk and the norm behind it."""
+    return (
+        pretrained.Tensor(
+            f"{theirs}.convolution.weight", f"trunk/{conv}/kernel", pretrained.CONV_2D
+        ),
+        *_norm(f"{theirs}.normalization", f"trunk/{norm}"),
+        pretrained.Tensor(f"{theirs}.normalization.running_mean", f"batch_stats/trunk/{norm}/mean"),
+        pretrained.Tensor(f"{theirs}.normalization.running_var", f"batch_stats/trunk/{norm}/var"),
+    )
+
+
+def _attention(theirs: str, ours: str) -> tuple[pretrained.Tensor, ...]:
+    pairs = (("q", "query"), ("k", "key"), ("v", "value"), ("out", "output"))
+    return tuple(row for a, b in pairs for row in _affine(f"{theirs}.{a}_proj", f"{ours}/{b}"))
+
+
+def _layers(theirs: str, ours: str) -> tuple[pretrained.Tensor, ...]:
+    return (
+        *_attention(f"{theirs}.self_attn", f"{ours}/attention"),
+        *_norm(f"{theirs}.self_attn_layer_norm", f"{ours}/norm_attention"),
+        *_attention(f"{theirs}.encoder_attn", f"{ours}/cross"),
+        *_norm(f"{theirs}.encoder_attn_layer_norm", f"{ours}/norm_cross"),
+        *_affine(f"{theirs}.fc1", f"{ours}/mlp/up"),
+        *_affine(f"{theirs}.fc2", f"{ours}/mlp/down"),
+        *_norm(f"{theirs}.final_layer_norm", f"{ours}/norm_mlp"),
+    )
+
+
+_TRUNK = "model.backbone.conv_encoder.model."
+_STAGE, _BLOCK = _TRUNK + "encoder.stages.{s}.layers.{b}.", "stage_{s+1}_block_{b+1}/"
+PRETRAINED = (
+    pretrained.Format(
+        model=DETR,
+        model_type="detr",
+        architectures=("DetrForObjectDetection",),
+        module=_from_config,
+        config=_to_config,
+        tensors=(
+            *_conv(_TRUNK + "embedder.embedder", "conv_stem", "norm_stem"),
+            *_conv(_STAGE + "shortcut", _BLOCK + "conv_shortcut", _BLOCK + "norm_shortcut"),
+            *_conv(_STAGE + "layer.{k}", _BLOCK + "conv_{k+1}", _BLOCK + "norm_{k+1}"),
+            pretrained.Tensor("model.query_position_embeddings.weight", "queries"),
+            pretrained.Tensor("model.input_projection.weight", "reduce/kernel", pretrained.CONV_2D),
+            pretrained.Tensor("model.input_projection.bias", "reduce/bias"),
+            *_layers("model.encoder.layers.{n}", "encoder_{n}"),
+            *_layers("model.decoder.layers.{n}", "decoder_{n}"),
+            *_norm("model.decoder.layernorm", "decoder_norm"),
+            *_affine("class_labels_classifier", "classes"),
+            *_affine("bbox_predictor.layers.{n}", "boxes/layer_{n}"),
+        ),
+        supported={
+            "activation_function": ("relu",),
+            "position_embedding_type": ("sine",),
+            "dilation": (False,),
+            "attention_dropout": (0.0, 0),
+            "activation_dropout": (0.0, 0),
+            "encoder_layerdrop": (0.0, 0),
+            "decoder_layerdrop": (0.0, 0),
+            "num_channels": (3,),
+        },
+        inputs=lambda model: (jax.ShapeDtypeStruct((1, 64, 64, 3), jnp.float32),),
+    ),
 )

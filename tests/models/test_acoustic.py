@@ -19,7 +19,7 @@ def test_what_is_padded_changes_nothing(name):
     model = MODELS[name]
     features = jax.random.normal(jax.random.key(0), (2, 16, 6))
     both = speech.Utterances(features, jnp.array([16, 9]))
-    variables = model.init(jax.random.key(1), both)
+    variables = jax.jit(model.init)(jax.random.key(1), both)
     whole = jax.jit(model.apply)(variables, both)
     alone = jax.jit(model.apply)(variables, speech.Utterances(features[1:, :9], jnp.array([9])))
     assert whole.lengths.tolist() == ([8, 5] if name == "recurrent" else [4, 3])
