@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 import safetensors.numpy
 
+from jaxdl.losses import classification
 from jaxdl.models import pretrained
 
 FIXTURES = pathlib.Path(__file__).parent / "fixtures"
@@ -76,3 +77,41 @@ def equal_after_saving(model, variables, path, tmp_path):
     loaded, same = pretrained.load(tmp_path / "again")
     assert loaded == model
     jax.tree.map(np.testing.assert_array_equal, same, variables)
+
+
+def language_model_equals(name, tmp_path, logits_of=lambda outputs: outputs):
+    """A language model's logits, loss and gradients equal the fixture's; returns it, its variables
+    and the fixture's arrays. `logits_of` picks the logits out of what the model returns.
+    """
+    model, variables = pretrained.load(folder(name, tmp_path))
+    kept = arrays(name)
+
+    def loss(variables):
+        logits = logits_of(model.apply(variables, kept["tokens"]))
+        batch = {"target": kept["tokens"][:, 1:]}
+        mean = classification.next_token(logits[:, :-1], batch)["loss"]
+        return mean.total / mean.count, logits
+
+    with jax.default_matmul_precision("highest"):
+        (value, logits), gradient = jax.jit(jax.value_and_grad(loss, has_aux=True))(variables)
+    close(logits, kept["logits"])
+    close(value, kept["loss"])
+    gradients_close(model, gradient, kept)
+    return model, variables, kept
+
+
+def parts_equal_the_whole(model, variables, tokens, wanted, first=5):
+    """`advance` over parts of the tokens, the first of them long, gives the logits of the whole."""
+
+    @jax.jit
+    def advance(tokens, cache):
+        return model.apply(variables, tokens, cache, method="advance")[:2]
+
+    with jax.default_matmul_precision("highest"):
+        logits, cache = advance(tokens[:, :first], model.empty_cache(len(tokens)))
+        parts = [logits]
+        for n in range(first, tokens.shape[1]):
+            logits, cache = advance(tokens[:, n : n + 1], cache)
+            parts.append(logits)
+    assert int(cache.length) == tokens.shape[1]
+    close(jnp.concatenate(parts, 1), wanted)
