@@ -11,6 +11,7 @@ trip; `gradients_close` compares gradients under the file's names. Precision: wr
 
 import json
 import pathlib
+import re
 
 import jax
 import jax.numpy as jnp
@@ -115,3 +116,30 @@ def parts_equal_the_whole(model, variables, tokens, wanted, first=5):
             parts.append(logits)
     assert int(cache.length) == tokens.shape[1]
     close(jnp.concatenate(parts, 1), wanted)
+
+
+def parameters(variant):
+    """How many parameters a language model has, from its models of one block and of two: blocks
+    are alike, and to trace all of a large model takes seconds.
+    """
+    tokens = jax.ShapeDtypeStruct((1, 2), jnp.int32)
+    one, two = (
+        sum(
+            leaf.size
+            for leaf in jax.tree.leaves(
+                jax.eval_shape(variant(depth=depth).init, jax.random.key(0), tokens)
+            )
+        )
+        for depth in (1, 2)
+    )
+    return one + (variant().depth - 1) * (two - one)
+
+
+def axes(rules, variables):
+    """The mesh axes that rules give each array, by path; each rule names as many as there are."""
+    found = {}
+    for path, leaf in jax.tree.leaves_with_path(variables):
+        name = jax.tree_util.keystr(path, simple=True, separator="/")
+        found[name] = next((axes for pattern, axes in rules if re.search(pattern, name)), None)
+        assert found[name] is None or len(found[name]) == leaf.ndim, name
+    return found

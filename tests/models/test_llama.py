@@ -1,7 +1,6 @@
 """Llama against transformers (fixture), its cache, its sizes, what it refuses."""
 
 import functools
-import re
 
 import hf
 import jax
@@ -10,7 +9,6 @@ import pytest
 
 from jaxdl import errors
 from jaxdl.models import llama, pretrained
-from jaxdl.nn import decoding
 
 SMALL = functools.partial(llama.Llama, vocabulary=17, length=8, width=16, depth=1, heads=4)
 
@@ -32,27 +30,18 @@ def test_equals_transformers_whole_and_in_parts(tmp_path):
     ],
 )
 def test_published_sizes(variant, count):
+    assert hf.parameters(variant) == count
+
+
+def test_rules_and_a_tied_model():
     tokens = jax.ShapeDtypeStruct((1, 2), jnp.int32)
-    shapes = jax.eval_shape(variant().init, jax.random.key(0), tokens)
-    assert sum(leaf.size for leaf in jax.tree.leaves(shapes)) == count
-    paths = [
-        jax.tree_util.keystr(path, simple=True, separator="/")
-        for path, leaf in jax.tree.leaves_with_path(shapes)
-        if leaf.ndim > 1
-    ]
-    ruled = [any(re.search(pattern, path) for pattern, _ in llama.RULES) for path in paths]
-    assert all(ruled), paths
-
-
-def test_a_tied_model_generates():
-    model = SMALL(tied=True, groups=1)
-    prompt = jnp.asarray([[1, 2]], jnp.int32)
-    params = jax.jit(model.init)(jax.random.key(0), prompt)["params"]
-    assert "output" not in params
-    written = decoding.generate(model, params, prompt, 6, jax.random.key(1), temperature=0.0)
-    assert written.shape == (1, 6)
-    whole = jax.jit(model.apply)({"params": params}, jnp.concatenate([prompt, written], 1)[:, :-1])
-    assert (jnp.argmax(whole[0, 1:], -1) == written[0]).all()
+    for tied in (False, True):
+        shapes = jax.eval_shape(SMALL(tied=tied).init, jax.random.key(0), tokens)
+        axes = hf.axes(llama.RULES, shapes)
+        assert ("params/output/kernel" in axes) != tied
+        assert {name for name, found in axes.items() if not found} == {
+            name for name in axes if "norm" in name
+        }
 
 
 @pytest.mark.parametrize(
