@@ -122,7 +122,8 @@ def _pixels(
     share = side / max(image.size)
     size = [max(1, round(share * length)) for length in image.size]
     square = np.zeros((side, side, 3), np.uint8)
-    square[: size[1], : size[0]] = image.resize((size[0], size[1]), Image.Resampling.BILINEAR)
+    small = image.resize((size[0], size[1]), Image.Resampling.BILINEAR)
+    square[: size[1], : size[0]] = np.asarray(small)
     scale = np.array([size[0] / image.size[0], size[1] / image.size[1]] * 2, np.float32)
     return square, scale
 
@@ -171,7 +172,7 @@ def _images(
 
 def _box(path: pathlib.Path, i: int, entry: dict[str, Any], picture: Picture) -> list[float]:
     """Corners, cut off at the image's edge, beyond which the published boxes reach by rounding."""
-    box = entry.get("bbox")
+    box: Any = entry.get("bbox")
     numbers = isinstance(box, list) and all(isinstance(x, NUMBER) for x in box)
     if not numbers or len(box) != 4 or not np.isfinite(box).all() or min(box[2:]) < 0:
         raise _wrong(path, "annotations", i, "have a bbox [left, top, width, height]", box)

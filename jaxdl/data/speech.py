@@ -64,7 +64,7 @@ class LogMel:
         power = jnp.square(spectrum.real) + jnp.square(spectrum.imag)
         return jnp.log(jnp.maximum(power @ self.triangles(), FLOOR))
 
-    def frames(self, samples: int | Num[Array, "..."]) -> int | Num[Array, "..."]:
+    def frames(self, samples: int | Num[Array, "..."]) -> Any:
         """How many frames lie whole in so many samples: a number, or an array of them."""
         count = (samples - self.window) // self.hop + 1
         return max(0, count) if isinstance(count, int) else jnp.maximum(count, 0)

@@ -16,7 +16,7 @@ from jaxtyping import Array, Float, Int
 
 from jaxdl import metrics
 from jaxdl.losses import detection
-from jaxdl.nn import limits
+from jaxdl.nn import limits, pooling
 
 RARE = 0.1  # the first probability of a centre (Lin et al. 2017), or the many empty cells shout
 OVERLAP = 0.7  # a box moved from the true one is nearly right while they overlap so much
@@ -104,7 +104,7 @@ def decode(maps: Maps, stride: int, count: int = 20) -> detection.Detections:
     A peak is a cell as warm as the warmest of the nine around it.
     """
     heat = nn.sigmoid(maps.heat)
-    around = nn.max_pool(heat, (3, 3), (1, 1), ((1, 1), (1, 1)))
+    around = pooling.max_pool(heat, 3, stride=1, padding=1)
     peaks = jnp.where(heat == around, heat, 0)
     batch, _, columns, classes = heat.shape
     scores, place = jax.lax.top_k(peaks.reshape(batch, -1), min(count, peaks[0].size))

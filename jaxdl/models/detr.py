@@ -128,7 +128,7 @@ class Layer(nn.Module):
 
         y = attend(name="attention")(x + own, x + own, x)
         x = norm(name="norm_attention")(x + drop(y, "attention"))
-        if memory is not None:
+        if memory is not None and places is not None:
             y = attend(name="cross")(x + own, memory + places, memory)
             x = norm(name="norm_cross")(x + drop(y, "cross"))
         y = transformer.MLP(self.hidden, nn.relu, self.dtype, name="mlp")(x)
@@ -269,8 +269,8 @@ def _trunk_config(trunk: resnet.ResNet) -> pretrained.Config:
 
 def _to_config(model: DETR) -> pretrained.Config:
     trunk = model.trunk
-    plain = isinstance(trunk, resnet.ResNet) and trunk.stem == "imagenet" and trunk.classes is None
-    if not plain or model.refine:
+    known = isinstance(trunk, resnet.ResNet) and trunk.stem == "imagenet" and trunk.classes is None
+    if not isinstance(trunk, resnet.ResNet) or not known or model.refine:
         raise errors.InputError(
             "A DETR in the form of DetrForObjectDetection must have a trunk resnet.ResNet without "
             f"a head and no refinement, got {type(trunk).__name__} and refine={model.refine}."
