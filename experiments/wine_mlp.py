@@ -2,7 +2,8 @@
 
 Data: the 178 wines and 13 measurements of scikit-learn's table; every wine is examined by the
 member that has not seen it.
-Cost: TODO
+Cost: 1 s on two CPU cores, compiling aside. Scores: test/accuracy 0.978 (3 seeds, sd 0.006), of all
+wines; logistic regression has 0.983.
 
     python -m jaxdl.launch wine_mlp --width 16
 """

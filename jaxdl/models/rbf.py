@@ -223,6 +223,6 @@ def _root(s: Array) -> Array:
 def _log_widths(centres: Float[Array, "m d"], spread: float | Array) -> Float[Array, "m"]:
     apart = squares(centres, centres)
     nearest = jnp.sort(apart, axis=1)[:, 1:3].mean(1)  # the first is the centre itself
-    # Centres that fell together (fewer points than centres) get the width of the others.
-    typical = jnp.maximum(nearest.mean(), jnp.finfo(apart.dtype).tiny)
+    # Centres that fell together (fewer points than centres) get the width of the others, or 1.
+    typical = jnp.where(nearest.max() > 0, nearest.mean(), 1)
     return jnp.log(spread * jnp.sqrt(jnp.where(nearest > 0, nearest, typical)))

@@ -33,7 +33,7 @@ def test_members_learn_alone_and_are_asked_for_their_own_fold():
         alone, found = ONE.step(alone, mine, jax.random.key(5))
         losses.append(found["loss"].value())
         rows = test["fold"] == i
-        outputs[rows] = ONE.predict(alone, {"input": test["input"][rows]})
+        outputs[rows] = ONE.predict(alone, {"input": jnp.asarray(test["input"][rows])})
     np.testing.assert_allclose(taught.predict(after, test), outputs, atol=1e-5)
     assert measured["loss"].value() == pytest.approx(np.mean(losses), rel=1e-5)
     found = metrics.values(taught.evaluate(after, test, None))
