@@ -2,9 +2,9 @@
 
 Data: the 442 patients and 10 measurements of scikit-learn's table, and how their disease went on
 over a year; every patient is examined by the ensemble that has not seen them.
-Cost: 3 s on two CPU cores, compiling aside. Scores: test/r2, the mean of the folds', 0.494 (3 seeds,
-sd 0.002); a network by itself has 0.493, ridge regression 0.490. The division into folds matters
-more: over three of them 0.497, 0.486 and 0.477, where ridge regression has 0.490, 0.481 and 0.476.
+Cost: 3 s on two CPU cores, compiling aside. Scores: test/r2, the mean of the folds', 0.494 (3
+seeds, sd 0.002); a network by itself has 0.493, ridge regression 0.490. The division into folds
+matters more: in three of them 0.497, 0.486 and 0.477, ridge regression 0.490, 0.481 and 0.476.
 
     python -m jaxdl.launch diabetes_ensemble --members 1
 """

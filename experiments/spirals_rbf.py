@@ -1,8 +1,8 @@
 """Radial basis functions tell two spirals apart, which no line can.
 
 Data: made; 400 noisy points of two spirals wound twice around each other, 2,000 for the test.
-Cost: under 1 s on two CPU cores, compiling aside. Scores: test/accuracy 0.9997 by ridge (3 seeds, sd
-0.0003), 0.9993 by gradient with 300 steps; logistic regression has 0.61.
+Cost: under 1 s on two CPU cores, compiling aside. Scores: test/accuracy 0.9997 by ridge (3 seeds,
+sd 0.0003), 0.9993 by gradient with 300 steps; logistic regression has 0.61.
 
     python -m jaxdl.launch spirals_rbf --method gradient --steps 300
 """

@@ -63,7 +63,7 @@ class Entry:
 
     @property
     def classes(self) -> dict[int, int] | None:
-        """How often each is there, of a target of one integer or one for each fold."""
+        """How often each is there, where an example has one integer, or a row of them."""
         return self.values if self.values and len(self.shape) < 2 else None
 
 
@@ -252,9 +252,7 @@ def _of_numbers(part: Part) -> list[Remark]:
             )
         width, still = len(entry.low), int((entry.low >= entry.high).sum())
         if still and label not in ASIDE and part.looked_at > 1 and part.name == "train":
-            words = (
-                f"{still:,} of the {width:,} numbers of an example of train/{label} never change"
-            )
+            words = f"{some} {width:,} numbers of an example of train/{label} never change"
             found.append(Remark("look" if still == width else "note", words))
         floats = entry.dtype.startswith(("float", "bfloat"))
         if floats and max(abs(entry.mean), entry.deviation) > LARGE and part.name == "train":
