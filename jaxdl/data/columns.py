@@ -32,7 +32,7 @@ class Column(NamedTuple):
     def missing(self) -> np.ndarray:
         """Where a value is."""
         if self.words:
-            return np.equal(self.values, None).astype(bool)
+            return np.array([value is None for value in self.values], bool)
         return np.isnan(self.values)
 
 

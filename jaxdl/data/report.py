@@ -252,6 +252,7 @@ def _of_numbers(part: Part) -> list[Remark]:
             )
         width, still = len(entry.low), int((entry.low >= entry.high).sum())
         if still and label not in ASIDE and part.looked_at > 1 and part.name == "train":
+            some = "all" if still == width else f"{still:,} of the"
             words = f"{some} {width:,} numbers of an example of train/{label} never change"
             found.append(Remark("look" if still == width else "note", words))
         floats = entry.dtype.startswith(("float", "bfloat"))

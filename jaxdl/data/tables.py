@@ -65,27 +65,25 @@ class Table:
         rows, stratify = np.arange(len(self.target)), bool(self.classes)
         return self._prepared(splits.folds(rows, self.target, count, seed, stratify=stratify))
 
-    def _prepared(self, parts: splits.Split | splits.Folds) -> Prepared:
+    def _prepared(self, parts: splits.Parts) -> Prepared:
         """Parts whose "input" are the numbers of rows, with the rows in their place."""
         own = parts.test["fold"] if isinstance(parts, splits.Folds) else None
         numbers, flags = self.inputs[:, : self.numbers], self.inputs[:, self.numbers :]
         learnt, asked = parts.train["input"], parts.test["input"]
-        middle = _median(numbers[learnt])
+        middle, seen = _median(numbers[learnt]), np.max(flags[learnt], axis=0)
         filled = type(parts)(
-            {"input": _filled(numbers[learnt], middle[None])},
-            {"input": _filled(numbers[asked], middle[own])} | {"fold": own},
+            parts.train | {"input": _filled(numbers[learnt], middle[None])},
+            parts.test | {"input": _filled(numbers[asked], middle[own])},
         )
         scaled, _ = splits.standardised(filled, "input")
-        seen = flags[learnt].any(0)
-        inputs = (
-            np.concatenate([scaled.train["input"], flags[learnt]], -1, dtype=np.float32),
-            np.concatenate([scaled.test["input"], flags[asked] * seen[own]], -1, dtype=np.float32),
+        whole = type(parts)(
+            scaled.train | {"input": _beside(scaled.train["input"], flags[learnt])},
+            scaled.test | {"input": _beside(scaled.test["input"], flags[asked] * seen[own])},
         )
-        parts = type(parts)(*(part | {"input": x} for part, x in zip(parts, inputs, strict=True)))
         if self.classes:
-            return Prepared(*parts, None)
-        parts, scale = splits.standardised(parts, "target")
-        return Prepared(*parts, scale)
+            return Prepared(whole.train, whole.test, None)
+        whole, scale = splits.standardised(whole, "target")
+        return Prepared(whole.train, whole.test, scale)
 
 
 def read(
@@ -145,7 +143,7 @@ def _target(
     """The target, and the names of its classes."""
     values, words = column.values, column.words
     found = _distinct(file, column) if words else np.unique(values)
-    whole = words or bool((values == np.rint(values)).all())
+    whole = words or bool(np.all(values == np.rint(values)))
     if kind == "auto":
         kind = "classes" if words or (whole and len(found) <= MOST_CLASSES) else "numbers"
     if kind == "numbers":
@@ -177,9 +175,13 @@ def _distinct(file: columns.File, column: columns.Column) -> np.ndarray:
 
 def _median(x: np.ndarray) -> np.ndarray:
     """Of each column, without what is missing; 0 where all of it is."""
-    empty = np.isnan(x).all(0)
+    empty = np.all(np.isnan(x), axis=0)
     return np.nanmedian(np.where(empty[None], 0, x), axis=0)
 
 
 def _filled(x: np.ndarray, middle: Any) -> np.ndarray:
     return np.where(np.isnan(x), middle, x)
+
+
+def _beside(numbers: np.ndarray, flags: np.ndarray) -> np.ndarray:
+    return np.concatenate([numbers, flags], axis=-1, dtype=np.float32)

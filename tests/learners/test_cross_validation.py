@@ -22,18 +22,18 @@ def test_members_learn_alone_and_are_asked_for_their_own_fold():
     random = np.random.default_rng(0)
     inputs = random.normal(size=(30, 4)).astype(np.float32)
     target = np.arange(30, dtype=np.int32) % 3
-    train, test = splits.folds(inputs, target, 3, seed=0)
+    train, test = jax.tree.map(jnp.asarray, tuple(splits.folds(inputs, target, 3, seed=0)))
     taught = cross_validation.of(ONE, classification.cross_entropy, folds=3)
     state = taught.init(jax.random.key(0), train)
     after, measured = jax.jit(taught.step)(state, train, jax.random.key(1))
     outputs, losses = np.zeros((30, 3)), []
     for i in range(3):
-        mine = jax.tree.map(lambda x, i=i: jnp.asarray(x[:, i]), train)
+        mine = jax.tree.map(lambda x, i=i: x[:, i], train)
         alone = ONE.init(jax.random.split(jax.random.key(0), 3)[i], mine)
         alone, found = ONE.step(alone, mine, jax.random.key(5))
         losses.append(found["loss"].value())
         rows = test["fold"] == i
-        outputs[rows] = ONE.predict(alone, {"input": jnp.asarray(test["input"][rows])})
+        outputs[rows] = ONE.predict(alone, {"input": test["input"][rows]})
     np.testing.assert_allclose(taught.predict(after, test), outputs, atol=1e-5)
     assert measured["loss"].value() == pytest.approx(np.mean(losses), rel=1e-5)
     found = metrics.values(taught.evaluate(after, test, None))
@@ -48,14 +48,14 @@ class Whole(rbf.nn.Module):
 
 
 def test_the_score_of_ridge_is_scikit_learns_cross_validation():
-    folds = tabular.diabetes_folds(5, seed=1)
-    size = folds.train["input"].shape[0]
+    train, test = jax.tree.map(jnp.asarray, tuple(tabular.diabetes_folds(5, seed=1)))
+    size = train["input"].shape[0]
     taught = cross_validation.of(
         least_squares.ridge(Whole(), 10 / size), regression.determination(5), folds=5
     )
-    state = taught.init(jax.random.key(0), folds.train)
-    state, _ = taught.step(state, folds.train, jax.random.key(0))
-    found = metrics.values(taught.evaluate(state, folds.test, None))
+    state = taught.init(jax.random.key(0), train)
+    state, _ = taught.step(state, train, jax.random.key(0))
+    found = metrics.values(taught.evaluate(state, test, None))
     data = datasets.load_diabetes(scaled=False)
     model = pipeline.make_pipeline(preprocessing.StandardScaler(), linear_model.Ridge(10))
     cuts = model_selection.KFold(5, shuffle=True, random_state=1)

@@ -188,3 +188,14 @@ def test_ranking_is_scikit_learns_where_probabilities_round_to_one():
     assert found["ranking/auroc"] == pytest.approx(wanted, rel=1e-9)
     one_class = classification.ranking(jnp.zeros((3, 2)), {"target": jnp.zeros(3, int)})
     assert np.isnan(list(metrics.values(one_class).values())).all()
+
+
+def test_only_what_the_mask_shows_counts():
+    logits = jax.random.normal(jax.random.key(0), (2, 3, 5))
+    target, mask = jnp.array([[0, 1, 9], [2, 3, 4]]), jnp.array([[1, 1, 0], [0, 1, 1]])
+    measured = classification.cross_entropy(logits, {"target": target, "mask": mask})
+    shown = logits[mask > 0], {"target": target[mask > 0]}
+    wanted = classification.cross_entropy(*shown)
+    for name in ("loss", "accuracy"):
+        assert measured[name].count == 4
+        np.testing.assert_allclose(measured[name].total, wanted[name].total, rtol=1e-6)
