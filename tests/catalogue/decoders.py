@@ -1,4 +1,4 @@
-"""Language models of other architectures than the transformer's usual one, and their experiments."""
+"""Language models of other architectures than GPT's, and their experiments."""
 
 import functools
 from typing import Any
