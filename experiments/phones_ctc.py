@@ -1,7 +1,7 @@
 """An acoustic model writes down the phones of made speech, without being told when they are said.
 
 Data: 2,000 made utterances of three to eight of ten phones by a formant synthesiser, with speakers,
-glides and noise of 10 to 25 dB; 300 for the test.
+glides and noise 20 to 35 dB below the voice; 300 for the test.
 Cost: TODO. Scores: TODO
 
     python -m jaxdl.launch phones_ctc --encoder conformer

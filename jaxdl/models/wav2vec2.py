@@ -210,6 +210,12 @@ def _to_config(model: Wav2Vec2) -> pretrained.Config:
     }
 
 
+def _shapes() -> Any:
+    """Of two tenths of a second."""
+    samples = jax.ShapeDtypeStruct((1, 3200), jnp.float32)
+    return Waves._make((samples, jax.ShapeDtypeStruct((1,), jnp.int32)))
+
+
 _Row = pretrained.Tensor
 _TAPS = pretrained.Layout(lambda x: (x[0, 0],), lambda x: x[None, None])
 _CONV, _BLOCK = "wav2vec2.feature_extractor.conv_layers.{n}.", "wav2vec2.encoder.layers.{n}."
@@ -269,10 +275,6 @@ PRETRAINED = (
         prefix="wav2vec2.",
         # The vector of what is masked in training.
         ignored=(r"masked_spec_embed$",),
-        inputs=lambda model: (
-            Waves(
-                jax.ShapeDtypeStruct((1, 3200), jnp.float32), jax.ShapeDtypeStruct((1,), jnp.int32)
-            ),
-        ),
+        inputs=lambda model: (_shapes(),),
     ),
 )
