@@ -1,0 +1,49 @@
+"""A neural Turing machine learns to copy, and copies sequences longer than it has ever seen.
+
+Data: made sequences of one to ten vectors of six random bits, 50,000 of them; the tests are of the
+lengths 10, 20 and 30.
+Cost: TODO. Scores: TODO
+
+    python -m jaxdl.launch copy_ntm --controller lstm --width 64
+"""
+
+from typing import Literal
+
+import optax
+
+from jaxdl.data import batches, copying
+from jaxdl.learners import gradient
+from jaxdl.losses import bits
+from jaxdl.models import ntm
+from jaxdl.run import AtMost, Run
+
+
+def experiment(
+    controller: Literal["feedforward", "lstm"] = "feedforward",
+    width: int = 100,
+    slots: int = 40,
+    size: int = 16,
+    longest: int = 10,
+    learning_rate: float = 1e-3,
+    batch_size: int = 16,
+    steps: int = 12_000,
+) -> Run:
+    """RMSprop on the bits that are to be told again."""
+    train = copying.copy(50_000, (1, longest))
+    tests = {n: copying.copy(200, (n, n), seed=n) for n in (longest, 2 * longest, 3 * longest)}
+    model = ntm.NTM(outputs=6, controller=controller, width=width, slots=slots, size=size)
+    optimizer = optax.rmsprop(learning_rate, decay=0.95, momentum=0.9)
+    return Run(
+        learner=gradient.supervised(model, bits.cross_entropy, optimizer, clip=1.0),
+        train=batches.shuffled(train, batch_size, transform=bits.as_numbers),
+        tests={
+            f"length_{n}": batches.once(test, 200, transform=bits.as_numbers)
+            for n, test in tests.items()
+        },
+        steps=steps,
+        expect=(
+            AtMost(f"length_{longest}/error", 0.0, share=0.3),
+            AtMost(f"length_{2 * longest}/error", 0.01, share=0.3),
+            AtMost(f"length_{3 * longest}/error", 0.05, share=0.3),
+        ),
+    )
