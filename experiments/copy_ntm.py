@@ -35,9 +35,9 @@ def experiment(
     optimizer = optax.rmsprop(learning_rate, decay=0.95, momentum=0.9)
     return Run(
         learner=gradient.supervised(model, bits.cross_entropy, optimizer, clip=1.0),
-        train=batches.shuffled(train, batch_size, transform=bits.as_numbers),
+        train=batches.shuffled(train, batch_size, transform=copying.floats),
         tests={
-            f"length_{n}": batches.once(test, 200, transform=bits.as_numbers)
+            f"length_{n}": batches.once(test, 200, transform=copying.floats)
             for n, test in tests.items()
         },
         steps=steps,

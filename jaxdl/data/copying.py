@@ -5,6 +5,10 @@ random bits; two more channels mark the end of what is shown (copy), or the begi
 and of a query (recall). What is to be told comes after it, while the input is silent.
 """
 
+from typing import Any
+
+import jax
+import jax.numpy as jnp
 import numpy as np
 
 from jaxdl import errors
@@ -71,6 +75,11 @@ def recall(
     target[answer] = values[rows, asked + 1]
     mask[answer] = 1
     return {"input": shown, "target": target, "mask": mask}
+
+
+def floats(batch: Any) -> Any:
+    """A batch's bytes as float32: the `transform` of a source of batches."""
+    return jax.tree.map(lambda x: x.astype(jnp.float32), batch)
 
 
 def _check(count: int, bits: int) -> None:
