@@ -26,7 +26,7 @@ def experiment(
     longest: int = 10,
     learning_rate: float = 1e-3,
     batch_size: int = 16,
-    steps: int = 12_000,
+    steps: int = 8_000,
 ) -> Run:
     """RMSprop on the bits that are to be told again."""
     train = copying.copy(50_000, (1, longest))

@@ -24,7 +24,7 @@ def experiment(
     width: int = 64,
     learning_rate: float = 3e-3,
     batch_size: int = 64,
-    steps: int = 2000,
+    steps: int = 1000,
     train_numbers: int = 90_000,
 ) -> Run:
     """Adam on the next word, falling along a cosine; the test counts numbers without a mistake."""

@@ -2,7 +2,8 @@
 
 Graves, Wayne and Danihelka, "Neural Turing Machines" (2014); numbers of equations are theirs. At
 each step the controller sees the input and what was read last, one head writes, then each reading
-head reads what is there now. The memory's first content and the heads' first places are learnt.
+head reads what is there now. The heads' first places and the memory's first content are learnt, one
+for all slots: where each had its own, one run of three lost its way beyond the slots it had used.
 """
 
 from typing import NamedTuple
@@ -77,7 +78,7 @@ class NTM(nn.Module):
     slots, size: of the memory. reads: reading heads; one head writes.
     controller: "feedforward", one hidden layer, or "lstm"; both of `width` units.
 
-    Parameters: the first state, `memory` (slots, size), `places` (1 + reads, slots; logits) and
+    Parameters: the first state, `memory` (size,), `places` (1 + reads, slots; logits) and
     `read`; the controller's `controller/kernel`, `controller/bias`, `read_kernel` and, of the LSTM,
     `recurrent_kernel`; `heads_kernel` and `heads_bias`; `output/kernel` and `output/bias`.
     """
@@ -141,13 +142,15 @@ class NTM(nn.Module):
         """The learnt state in which every sequence begins, all heads at the first slot."""
         shape = (1 + self.reads, self.slots)
         first = self.param("places", lambda _: jnp.zeros(shape).at[:, 0].set(_FOCUS))
-        memory = self.param("memory", nn.initializers.normal(0.05), (self.slots, self.size))
+        memory = self.param("memory", nn.initializers.normal(0.05), (self.size,))
         read = self.param("read", nn.initializers.zeros, (self.reads * self.size,))
-        start = jax.tree.map(
-            lambda x: jnp.broadcast_to(x, (batch, *x.shape)), (memory, jax.nn.softmax(first), read)
-        )
         zeros = jnp.zeros((batch, self.width))
-        return State(*start, (zeros, zeros) if self.controller == "lstm" else ())
+        return State(
+            jnp.broadcast_to(memory, (batch, self.slots, self.size)),
+            jnp.broadcast_to(jax.nn.softmax(first), (batch, *shape)),
+            jnp.broadcast_to(read, (batch, *read.shape)),
+            (zeros, zeros) if self.controller == "lstm" else (),
+        )
 
     def _used(self, state: State, said: Float[Array, "b n"]) -> State:
         """The state after the heads have done as they were told: write, then read."""

@@ -49,7 +49,7 @@ def literal(params, x, size, reads):
     """The machine with a feed-forward controller, one sequence (t, d), in float64."""
     p = {name: np.asarray(leaf, np.float64) for name, leaf in params.items() if name[0] not in "co"}
     dense = {name: jax.tree.map(np.float64, params[name]) for name in ("controller", "output")}
-    memory, read = p["memory"], p["read"]
+    memory, read = np.tile(p["memory"], (p["places"].shape[1], 1)), p["read"]
     places = [np.array(softmax(row)) for row in p["places"]]
     outputs, trace = [], []
     for step in x:
