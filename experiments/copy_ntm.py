@@ -2,15 +2,22 @@
 
 Data: made sequences of one to ten vectors of six random bits, 50,000 of them; the tests are of the
 lengths 10, 20 and 30.
-Cost: TODO. Scores: TODO
+Cost: 2 minutes on a busy CPU core.
+Scores, the share of bits that are told wrong: length_10/error 0, length_20/error 0.0001 (3 seeds,
+sd 0.0001), length_30/error 0.003 (sd 0.003). TODO
+
 
     python -m jaxdl.launch copy_ntm --controller lstm --width 64
 """
 
-from typing import Literal
+import functools
+from typing import Any, Literal
 
+import jax
+import jax.numpy as jnp
 import optax
 
+from jaxdl import summary
 from jaxdl.data import batches, copying
 from jaxdl.learners import gradient
 from jaxdl.losses import bits
@@ -33,6 +40,14 @@ def experiment(
     tests = {n: copying.copy(200, (n, n), seed=n) for n in (longest, 2 * longest, 3 * longest)}
     model = ntm.NTM(outputs=6, controller=controller, width=width, slots=slots, size=size)
     optimizer = optax.rmsprop(learning_rate, decay=0.95, momentum=0.9)
+    shown = copying.floats(copying.copy(1, (2 * longest, 2 * longest)))["input"]
+
+    def places(state: gradient.State, key: Any) -> summary.Image:
+        """Where the heads were, slots from top to bottom, time from left to right: first write."""
+        _, heads = traced(gradient.variables(state), shown)
+        return summary.Image(jnp.concatenate([*jnp.moveaxis(heads[0], 0, -1)], axis=1))
+
+    traced = jax.jit(functools.partial(model.apply, method="traced"))
     return Run(
         learner=gradient.supervised(model, bits.cross_entropy, optimizer, clip=1.0),
         train=batches.shuffled(train, batch_size, transform=copying.floats),
@@ -41,6 +56,7 @@ def experiment(
             for n, test in tests.items()
         },
         steps=steps,
+        summaries={"places": places},
         expect=(
             AtMost(f"length_{longest}/error", 0.0, share=0.3),
             AtMost(f"length_{2 * longest}/error", 0.01, share=0.3),

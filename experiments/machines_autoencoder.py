@@ -2,7 +2,10 @@
 
 Data: made vibration spectra of machines whose bearings take a fault that grows until they fail: 20
 lives, of which only the cycles before the fault are learnt from, and 20 others for the test.
-Cost: TODO. Scores: TODO
+Cost: 3 s on a busy CPU core, compiling aside.
+Scores: test/fault/auroc 0.9958 (3 seeds, sd 0.0004); of the level of the vibration 0.878, of the
+distance from the mean spectrum 0.982, of four principal components 0.995: a linear code does almost
+as well. The alarm comes 37 cycles before the failure.
 
     python -m jaxdl.launch machines_autoencoder --code 8
 """

@@ -2,7 +2,16 @@
 
 Data: made daily returns of 2,048 stocks, with a drift that explains 1.4 % of their variance, and of
 512 others for the test. What a day earns is net of costs of 0.05 % of what is traded.
-Cost: TODO. Scores: TODO
+Cost: 40 s on a busy CPU core.
+Scores, net, a year of one stock; no seed of the network, the 512 stocks alone give the ratios a
+standard error of 0.04:
+
+| who trades | test/…/sharpe | test/…/profit |
+|---|---|---|
+| the LSTM (3 seeds) | 0.74 (sd 0.001) | 6.6 % |
+| who buys and holds | 0.30 | 4.7 % |
+| the Kalman filter, which knows the law and so all that past returns tell | 0.79 | 6.8 % |
+| who knows the drift | 1.63 | 20.1 % |
 
     python -m jaxdl.launch prices_lstm --width 32
 """

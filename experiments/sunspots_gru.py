@@ -1,9 +1,9 @@
 """Gated recurrent units tell next year's sunspots.
 
 Data: yearly numbers of sunspots, 1700 to 2008, which ship with statsmodels (the extra `series`);
-their roots, standardised, the last 59 years for the test. test/rmse of naive forecasts: next year
-as this year 0.751; a linear regression on nine years 0.396.
-Cost: TODO. Scores: TODO
+their roots, standardised, the last 59 years for the test. test/rmse of a year like the one before
+0.751, of a linear regression on nine years 0.400.
+Cost: 10 s on a busy CPU core, compiling aside. Scores: test/rmse 0.3753 (3 seeds, sd 0.0003).
 
     python -m jaxdl.launch sunspots_gru --members 4
 """
