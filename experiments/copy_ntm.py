@@ -8,6 +8,7 @@ sd 0.0001), length_30/error 0.003 (sd 0.003). TODO
 
 
     python -m jaxdl.launch copy_ntm --controller lstm --width 64
+    python -m jaxdl.launch copy_ntm --no-memory --width 256
 """
 
 import functools
@@ -21,11 +22,12 @@ from jaxdl import summary
 from jaxdl.data import batches, copying
 from jaxdl.learners import gradient
 from jaxdl.losses import bits
-from jaxdl.models import ntm
+from jaxdl.models import ntm, rnn
 from jaxdl.run import AtMost, Run
 
 
 def experiment(
+    memory: bool = True,
     controller: Literal["feedforward", "lstm"] = "feedforward",
     width: int = 100,
     slots: int = 40,
@@ -35,10 +37,12 @@ def experiment(
     batch_size: int = 16,
     steps: int = 8_000,
 ) -> Run:
-    """RMSprop on the bits that are to be told again."""
+    """RMSprop on the bits that are to be told again; without a memory, an LSTM alone."""
     train = copying.copy(50_000, (1, longest))
     tests = {n: copying.copy(200, (n, n), seed=n) for n in (longest, 2 * longest, 3 * longest)}
-    model = ntm.NTM(outputs=6, controller=controller, width=width, slots=slots, size=size)
+    model = rnn.RNN(outputs=6, cell="lstm", width=width)
+    if memory:
+        model = ntm.NTM(outputs=6, controller=controller, width=width, slots=slots, size=size)
     optimizer = optax.rmsprop(learning_rate, decay=0.95, momentum=0.9)
     shown = copying.floats(copying.copy(1, (2 * longest, 2 * longest)))["input"]
 
@@ -56,7 +60,7 @@ def experiment(
             for n, test in tests.items()
         },
         steps=steps,
-        summaries={"places": places},
+        summaries={"places": places} if memory else {},
         expect=(
             AtMost(f"length_{longest}/error", 0.0, share=0.3),
             AtMost(f"length_{2 * longest}/error", 0.01, share=0.3),

@@ -8,7 +8,7 @@ standard error of 0.04:
 
 | who trades | test/…/sharpe | test/…/profit |
 |---|---|---|
-| the LSTM (3 seeds) | 0.74 (sd 0.001) | 6.6 % |
+| the LSTM (3 seeds) | 0.75 (sd 0.01) | 6.6 % |
 | who buys and holds | 0.30 | 4.7 % |
 | the Kalman filter, which knows the law and so all that past returns tell | 0.79 | 6.8 % |
 | who knows the drift | 1.63 | 20.1 % |

@@ -27,7 +27,7 @@ def experiment(
     length: int = 3,
     learning_rate: float = 1e-3,
     batch_size: int = 16,
-    steps: int = 15_000,
+    steps: int = 10_000,
 ) -> Run:
     """RMSprop on the bits of the answer."""
     train = copying.recall(50_000, (2, items), length)

@@ -119,6 +119,11 @@ def test_gradients_are_finite_and_reach_every_parameter(controller):
     assert ("recurrent_kernel" in params) == (controller == "lstm")
 
 
+def test_gradients_are_limited():
+    gradient = jax.grad(lambda x: (jnp.array([2.0, -1e30, jnp.inf]) * ntm.limited(x)).sum())
+    np.testing.assert_array_equal(gradient(jnp.zeros(3)), [2, -10, 10])
+
+
 def test_refusals():
     with pytest.raises(errors.InputError, match="one of feedforward, lstm, got 'gru'"):
         ntm.NTM(3, controller="gru")
