@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -37,3 +38,13 @@ def root_mean_square(outputs: Float[Array, "b *d"], batch: dict[str, Any]) -> di
     """The root of the squared error ("rmse"), in the target's units; arguments as above."""
     error = squared_error(outputs, batch)["loss"]
     return {"rmse": RootMean(error.total, error.count)}
+
+
+def determination(folds: int = 1) -> Callable[[Any, Any], dict[str, Any]]:
+    """Scores of an evaluation: R² ("r2"); of a cross-validation the mean over the folds."""
+
+    def scores(outputs: Float[Array, "b d"], batch: dict[str, Any]) -> dict[str, Any]:
+        fold = batch["fold"] if folds > 1 else None
+        return {"r2": metrics.Determination.of(outputs, batch["target"], fold, folds)}
+
+    return scores
