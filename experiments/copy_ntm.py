@@ -3,9 +3,13 @@
 Data: made sequences of one to ten vectors of six random bits, 50,000 of them; the tests are of the
 lengths 10, 20 and 30.
 Cost: 2 minutes on a busy CPU core.
-Scores, the share of bits that are told wrong: length_10/error 0, length_20/error 0.0001 (3 seeds,
-sd 0.0001), length_30/error 0.003 (sd 0.003). TODO
+Scores, the share of bits that are told wrong, of 3 seeds, all of which reach what is expected:
 
+| what copies | length_10/error | length_20/error | length_30/error |
+|---|---|---|---|
+| with a feed-forward controller | 0 | 0 | 0.001 (sd 0.001) |
+| with an LSTM of 64 as its controller, one seed | 0 | 0 | 0 |
+| an LSTM of 256 without a memory, one seed | 0.002 | 0.289 | 0.374 |
 
     python -m jaxdl.launch copy_ntm --controller lstm --width 64
     python -m jaxdl.launch copy_ntm --no-memory --width 256
