@@ -35,6 +35,13 @@ def next_token(logits: Float[Array, "b n v"], batch: dict[str, Any]) -> dict[str
     return {"loss": loss, "bits": bits, "accuracy": metrics.Mean.of(right)}
 
 
+def hidden_token(logits: Float[Array, "b n v"], batch: dict[str, Any]) -> dict[str, Any]:
+    """`cross_entropy` of tokens under a mask, and the same in bits ("bits")."""
+    measured = cross_entropy(logits, batch)
+    loss = measured["loss"]
+    return measured | {"bits": metrics.Mean(loss.total / math.log(2), loss.count)}
+
+
 def binary_scores(logits: Float[Array, "b 2"], batch: dict[str, Any]) -> dict[str, Any]:
     """What a two-class test is judged by: AUROC, AUPRC, calibration error, and the confusion."""
     probability = jax.nn.softmax(logits.astype(jnp.float32))[:, 1]

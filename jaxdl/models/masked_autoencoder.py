@@ -1,9 +1,12 @@
 """The masked autoencoder: a transformer that sees some patches of an image and draws the others.
 
 He et al., "Masked autoencoders are scalable vision learners" (2021): the encoder reads the visible
-patches alone, and a smaller decoder puts a learnt token in the place of each hidden one. Positions
-are learnt here; the paper's are fixed sines.
+patches alone, and a smaller decoder puts a learnt token in the place of each hidden one.
 """
+
+import functools
+from collections.abc import Callable
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -11,14 +14,17 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from jaxdl import errors
-from jaxdl.nn import limits, transformer
+from jaxdl.nn import layer_norm, limits, patches, positions, transformer
 
 
 class MaskedAutoencoder(nn.Module):
     """Reads the patches of images that are kept, and draws all.
 
     patch: height and width of a patch; it must divide the image's.
-    width, depth, heads: of the encoder; the decoder's have names of their own.
+    width, depth, heads: of the encoder; the decoder's have names of their own, its heads by default
+        as many.
+    token: whether a class token comes first, as in the paper.
+    positions: "learned", or "sines": fixed ones of a square grid of patches, the paper's.
     """
 
     patch: int = 2
@@ -27,65 +33,81 @@ class MaskedAutoencoder(nn.Module):
     heads: int = 4
     decoder_width: int = 64
     decoder_depth: int = 1
+    decoder_heads: int | None = None
+    token: bool = False
+    positions: str = "learned"
+    act: Callable[[Array], Array] = jax.nn.gelu
+    norm: Callable[..., Any] = layer_norm.LayerNorm
 
     def __post_init__(self) -> None:
         for name in ("patch", "width", "depth", "heads", "decoder_width", "decoder_depth"):
             limits.at_least(1, f"MaskedAutoencoder's {name}", getattr(self, name))
+        limits.at_least(1, "MaskedAutoencoder's decoder_heads", self.decoder_heads)
+        if self.positions not in ("learned", "sines"):
+            raise errors.InputError(
+                'MaskedAutoencoder\'s positions must be "learned" or "sines", '
+                f"got {self.positions!r}."
+            )
         super().__post_init__()
 
     @nn.compact
     def __call__(
         self, x: Float[Array, "b h w c"], kept: Int[Array, "b m"], train: bool = False
-    ) -> tuple[Float[Array, "b n p"], Float[Array, "b m d"]]:
-        """Patches as drawn, in the order of `patches`, and the encoder's features.
+    ) -> tuple[Float[Array, "b n p"], Float[Array, "b e d"]]:
+        """Patches as drawn, in the order of `patches.cut`, and the encoder's features, behind that
+        of the class token if there is one.
 
         kept: the indices of each image's visible patches.
         """
-        pieces = patches(x, self.patch)
-        count = pieces.shape[1]
-        tokens = nn.Dense(self.width, name="embed")(_picked(pieces, kept))
-        tokens = tokens + self._positions("positions", count, self.width)[kept]
-        features = self._blocks("encoder", self.depth, tokens, train)
+        batch, height, width, channels = x.shape
+        count = height // self.patch * (width // self.patch)
+        tokens = patches.Embed(self.patch, self.width, name="embed")(x, kept)
+        tokens = tokens + self._places("positions", count, self.width)[kept]
+        if self.token:
+            first = self.param("token", nn.initializers.normal(0.02), (self.width,))
+            first = jnp.broadcast_to(first[None, None], (batch, 1, self.width))
+            tokens = jnp.concatenate([first, tokens], axis=1)
+        features = self._blocks("encoder", self.depth, self.heads, tokens, train)
         seen = nn.Dense(self.decoder_width, name="decoder_embed")(features)
+        first, seen = jnp.split(seen, [int(self.token)], axis=1)
         hidden = self.param("mask", nn.initializers.normal(0.02), (self.decoder_width,))
-        shape = (len(x), count, self.decoder_width)
-        whole = jnp.broadcast_to(hidden[None, None], shape)
+        whole = jnp.broadcast_to(hidden[None, None], (batch, count, self.decoder_width))
         whole = jax.vmap(lambda row, places, values: row.at[places].set(values))(whole, kept, seen)
-        whole = whole + self._positions("decoder_positions", count, self.decoder_width)[None]
-        whole = self._blocks("decoder", self.decoder_depth, whole, train)
-        return nn.Dense(pieces.shape[-1], name="output")(whole), features
+        whole = whole + self._places("decoder_positions", count, self.decoder_width)[None]
+        whole = jnp.concatenate([first, whole], axis=1) if self.token else whole
+        heads = self.decoder_heads or self.heads
+        whole = self._blocks("decoder", self.decoder_depth, heads, whole, train)
+        drawn = nn.Dense(self.patch**2 * channels, name="output")(whole)
+        return drawn[:, int(self.token) :], features
 
-    def _positions(self, name: str, count: int, width: int) -> Float[Array, "n d"]:
-        return self.param(name, nn.initializers.normal(1.0), (count, width))
+    def _places(self, name: str, count: int, width: int) -> Float[Array, "n d"]:
+        if self.positions == "learned":
+            return self.param(name, nn.initializers.normal(1.0), (count, width))
+        return jnp.asarray(positions.square_sines(count, width))
 
     def _blocks(
-        self, name: str, depth: int, x: Float[Array, "b n d"], train: bool
+        self, name: str, depth: int, heads: int, x: Float[Array, "b n d"], train: bool
     ) -> Float[Array, "b n d"]:
         for i in range(depth):
-            x, _ = transformer.Block(self.heads, name=f"{name}_{i}")(x, train)
-        return nn.LayerNorm(name=f"{name}_norm")(x)
+            block = transformer.Block(heads, act=self.act, norm=self.norm, name=f"{name}_{i}")
+            x, _ = block(x, train)
+        return self.norm(name=f"{name}_norm")(x)
 
 
 RULES = transformer.RULES  # of where parameters lie on a mesh, for Run.rules
 
-
-def patches(x: Float[Array, "b h w c"], size: int) -> Float[Array, "b n p"]:
-    """Squares of size by size pixels, row by row, each flattened: n = hw/size², p = size²c."""
-    b, h, w, c = x.shape
-    if h % size or w % size:
-        raise errors.InputError(f"Images must divide into patches of {size}, got {h} x {w} pixels.")
-    squares = x.reshape(b, h // size, size, w // size, size, c).swapaxes(2, 3)
-    return squares.reshape(b, -1, size * size * c)
-
-
-def whole(
-    pieces: Float[Array, "b n p"], size: int, shape: tuple[int, int, int]
-) -> Float[Array, "b h w c"]:
-    """Images of this shape (h, w, c) from their patches."""
-    h, w, c = shape
-    squares = pieces.reshape(-1, h // size, w // size, size, size, c).swapaxes(2, 3)
-    return squares.reshape(-1, h, w, c)
-
-
-def _picked(pieces: Float[Array, "b n p"], kept: Int[Array, "b m"]) -> Float[Array, "b m p"]:
-    return jnp.take_along_axis(pieces, kept[..., None], axis=1)
+# The paper's, of the encoders of `vit` and a decoder of 8 blocks of 512; parameters without the
+# fixed positions, for images of 224 pixels a side.
+published = functools.partial(
+    MaskedAutoencoder,
+    decoder_width=512,
+    decoder_depth=8,
+    decoder_heads=16,
+    token=True,
+    positions="sines",
+    act=functools.partial(jax.nn.gelu, approximate=False),
+    norm=functools.partial(layer_norm.LayerNorm, epsilon=1e-12),
+)
+mae_base = functools.partial(published, patch=16, width=768, depth=12, heads=12)  # 111,655,680
+mae_large = functools.partial(published, patch=16, width=1024, depth=24, heads=16)  # 329,239,296
+mae_huge = functools.partial(published, patch=14, width=1280, depth=32, heads=16)  # 656,613,964

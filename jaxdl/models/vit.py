@@ -1,0 +1,92 @@
+"""The vision transformer: an encoder over the patches of an image (Dosovitskiy et al. 2020, "An
+Image is Worth 16x16 Words").
+"""
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from jaxdl import errors
+from jaxdl.nn import dense, dropout, layer_norm, layout, limits, patches, transformer
+
+
+class ViT(nn.Module):
+    """Images to classes: float32 logits (b, classes).
+
+    patch: height and width of a patch; it must divide the image's.
+    pool: "token", a learnt first token, or "mean", the mean of the patches, is read by the output.
+    remat: what the backward pass computes again, see `transformer.rematerialised`.
+    Dropout falls on the embeddings and the branches of blocks, not on attention weights.
+
+    Parameters: `embed` of `patches.Embed`, `token` (width) if there is one, `positions` (tokens,
+    width), `block_0`, ... of `transformer.Block`, `norm`, `output`.
+    """
+
+    classes: int
+    patch: int = 16
+    width: int = 768
+    depth: int = 12
+    heads: int = 12
+    pool: str = "token"  # or "mean"
+    dropout: float | Array = 0.0
+    epsilon: float = 1e-12
+    act: Callable[[Array], Array] = functools.partial(jax.nn.gelu, approximate=False)
+    dtype: Any = jnp.float32
+    remat: str = "none"
+
+    def __post_init__(self) -> None:
+        for name in ("classes", "patch", "width", "depth", "heads"):
+            limits.at_least(1, f"ViT's {name}", getattr(self, name))
+        if self.width % self.heads:
+            raise errors.InputError(
+                f"ViT's width must be a multiple of its heads, got {self.width} and {self.heads}."
+            )
+        if self.pool not in ("token", "mean"):
+            raise errors.InputError(f'ViT\'s pool must be "token" or "mean", got {self.pool!r}.')
+        limits.rate("ViT's dropout", self.dropout)
+        transformer.rematerialised(self.remat)
+        super().__post_init__()
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "b h w c"], train: bool = False) -> Float[Array, "b k"]:
+        small = nn.initializers.normal(0.02)
+        y = patches.Embed(self.patch, self.width, name="embed")(x.astype(self.dtype))
+        if self.pool == "token":
+            token = self.param("token", small, (self.width,)).astype(self.dtype)
+            token = jnp.broadcast_to(token[None, None], (len(x), 1, self.width))
+            y = jnp.concatenate([token, y], axis=1)
+        places = self.param("positions", small, y.shape[1:])
+        y = y + places[None].astype(self.dtype)
+        y = layout.constrain(dropout.Dropout(self.dropout, name="dropout")(y, train), "batch")
+        norm = functools.partial(layer_norm.LayerNorm, epsilon=self.epsilon)
+        make = transformer.rematerialised(self.remat)
+        for n in range(self.depth):
+            block = make(
+                self.heads,
+                dropout=self.dropout,
+                act=self.act,
+                norm=norm,
+                dtype=self.dtype,
+                name=f"block_{n}",
+            )
+            y, _ = block(y, train)
+        y = norm(dtype=self.dtype, name="norm")(y)
+        pooled = y[:, 0] if self.pool == "token" else y.mean(1)
+        logits = dense.Dense(self.classes, dtype=self.dtype, name="output")(pooled)
+        return logits.astype(jnp.float32)
+
+
+# Table 1 of the paper, and Touvron et al. 2021 ("DeiT"), table 1; with 1000 classes and images of
+# 224 pixels a side.
+vit_tiny = functools.partial(ViT, width=192, depth=12, heads=3)  # 5,717,416
+vit_small = functools.partial(ViT, width=384, depth=12, heads=6)  # 22,050,664
+vit_base = functools.partial(ViT, width=768, depth=12, heads=12)  # 86,567,656
+vit_large = functools.partial(ViT, width=1024, depth=24, heads=16)  # 304,326,632
+vit_huge = functools.partial(ViT, patch=14, width=1280, depth=32, heads=16)  # 632,045,800
+
+RULES = transformer.RULES  # of where parameters lie on a mesh, for Run.rules
