@@ -36,7 +36,16 @@ def experiment(
 ) -> Run:
     """AdamW on the cross-entropy of shifted digits, with a warm-up and a cosine."""
     train, test = digits.load()
-    model = vit.ViT(classes=10, patch=2, width=width, depth=depth, heads=heads, pool=pool)
+    model = vit.ViT(
+        classes=10,
+        size=8,
+        channels=1,
+        patch=2,
+        width=width,
+        depth=depth,
+        heads=heads,
+        pool=pool,
+    )
     shift = augment.each(functools.partial(augment.shift, pixels=1))
     shape = optax.warmup_cosine_decay_schedule(0.0, 1.0, max(1, steps // 10), steps)
     optimizer = optax.adamw(lambda step: learning_rate * shape(step), weight_decay=weight_decay)

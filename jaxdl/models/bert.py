@@ -9,7 +9,6 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
@@ -50,7 +49,7 @@ class BERT(nn.Module):
     pooler: bool = True
     dropout: float | Array = 0.0
     epsilon: float = 1e-12
-    act: Callable[[Array], Array] = functools.partial(jax.nn.gelu, approximate=False)
+    act: Callable[[Array], Array] = transformer.exact_gelu
     dtype: Any = jnp.float32
     remat: str = "none"
 

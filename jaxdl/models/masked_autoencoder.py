@@ -6,7 +6,6 @@ patches alone, and a smaller decoder puts a learnt token in the place of each hi
 
 import functools
 from collections.abc import Callable
-from typing import Any
 
 import flax.linen as nn
 import jax
@@ -24,7 +23,9 @@ class MaskedAutoencoder(nn.Module):
     width, depth, heads: of the encoder; the decoder's have names of their own, its heads by default
         as many.
     token: whether a class token comes first, as in the paper.
-    positions: "learned", or "sines": fixed ones of a square grid of patches, the paper's.
+    positions: "learned", or "sines": those of a square grid of patches, the paper's, which stay;
+        they are the collection "constants".
+    size, channels: of the images, which only a file in the form of transformers needs.
     """
 
     patch: int = 2
@@ -37,12 +38,15 @@ class MaskedAutoencoder(nn.Module):
     token: bool = False
     positions: str = "learned"
     act: Callable[[Array], Array] = jax.nn.gelu
-    norm: Callable[..., Any] = layer_norm.LayerNorm
+    epsilon: float = 1e-5
+    size: int | None = None
+    channels: int | None = None
 
     def __post_init__(self) -> None:
         for name in ("patch", "width", "depth", "heads", "decoder_width", "decoder_depth"):
             limits.at_least(1, f"MaskedAutoencoder's {name}", getattr(self, name))
-        limits.at_least(1, "MaskedAutoencoder's decoder_heads", self.decoder_heads)
+        for name in ("decoder_heads", "size", "channels"):
+            limits.at_least(1, f"MaskedAutoencoder's {name}", getattr(self, name))
         if self.positions not in ("learned", "sines"):
             raise errors.InputError(
                 'MaskedAutoencoder\'s positions must be "learned" or "sines", '
@@ -61,11 +65,11 @@ class MaskedAutoencoder(nn.Module):
         """
         batch, height, width, channels = x.shape
         count = height // self.patch * (width // self.patch)
-        tokens = patches.Embed(self.patch, self.width, name="embed")(x, kept)
-        tokens = tokens + self._places("positions", count, self.width)[kept]
+        place, places = self._places("positions", count, self.width)
+        tokens = patches.Embed(self.patch, self.width, name="embed")(x, kept) + places[kept]
         if self.token:
             first = self.param("token", nn.initializers.normal(0.02), (self.width,))
-            first = jnp.broadcast_to(first[None, None], (batch, 1, self.width))
+            first = jnp.broadcast_to(first[None, None] + place[None], (batch, 1, self.width))
             tokens = jnp.concatenate([first, tokens], axis=1)
         features = self._blocks("encoder", self.depth, self.heads, tokens, train)
         seen = nn.Dense(self.decoder_width, name="decoder_embed")(features)
@@ -73,25 +77,39 @@ class MaskedAutoencoder(nn.Module):
         hidden = self.param("mask", nn.initializers.normal(0.02), (self.decoder_width,))
         whole = jnp.broadcast_to(hidden[None, None], (batch, count, self.decoder_width))
         whole = jax.vmap(lambda row, places, values: row.at[places].set(values))(whole, kept, seen)
-        whole = whole + self._places("decoder_positions", count, self.decoder_width)[None]
-        whole = jnp.concatenate([first, whole], axis=1) if self.token else whole
+        place, places = self._places("decoder_positions", count, self.decoder_width)
+        whole = whole + places[None]
+        whole = jnp.concatenate([first + place[None], whole], axis=1) if self.token else whole
         heads = self.decoder_heads or self.heads
         whole = self._blocks("decoder", self.decoder_depth, heads, whole, train)
         drawn = nn.Dense(self.patch**2 * channels, name="output")(whole)
         return drawn[:, int(self.token) :], features
 
-    def _places(self, name: str, count: int, width: int) -> Float[Array, "n d"]:
+    def _places(
+        self, name: str, count: int, width: int
+    ) -> tuple[Float[Array, "e d"], Float[Array, "n d"]]:
+        """The position of the class token, if there is one, and those of the patches."""
+        extra = int(self.token)
         if self.positions == "learned":
-            return self.param(name, nn.initializers.normal(1.0), (count, width))
-        return jnp.asarray(positions.square_sines(count, width))
+            places = self.param(name, nn.initializers.normal(1.0), (extra + count, width))
+        else:
+            fixed = functools.partial(_sines, extra, count, width)
+            places = self.variable("constants", name, fixed).value
+        return places[:extra], places[extra:]
 
     def _blocks(
         self, name: str, depth: int, heads: int, x: Float[Array, "b n d"], train: bool
     ) -> Float[Array, "b n d"]:
+        norm = functools.partial(layer_norm.LayerNorm, epsilon=self.epsilon)
         for i in range(depth):
-            block = transformer.Block(heads, act=self.act, norm=self.norm, name=f"{name}_{i}")
+            block = transformer.Block(heads, act=self.act, norm=norm, name=f"{name}_{i}")
             x, _ = block(x, train)
-        return self.norm(name=f"{name}_norm")(x)
+        return norm(name=f"{name}_norm")(x)
+
+
+def _sines(extra: int, count: int, width: int) -> Float[Array, "n d"]:
+    places = jnp.asarray(positions.square_sines(count, width))
+    return jnp.concatenate([jnp.zeros((extra, width)), places])
 
 
 RULES = transformer.RULES  # of where parameters lie on a mesh, for Run.rules
@@ -105,8 +123,8 @@ published = functools.partial(
     decoder_heads=16,
     token=True,
     positions="sines",
-    act=functools.partial(jax.nn.gelu, approximate=False),
-    norm=functools.partial(layer_norm.LayerNorm, epsilon=1e-12),
+    act=transformer.exact_gelu,
+    epsilon=1e-12,
 )
 mae_base = functools.partial(published, patch=16, width=768, depth=12, heads=12)  # 111,655,680
 mae_large = functools.partial(published, patch=16, width=1024, depth=24, heads=16)  # 329,239,296

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from typing import Any
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
@@ -18,7 +17,7 @@ from jaxdl.nn import dense, dropout, layer_norm, layout, limits, patches, transf
 class ViT(nn.Module):
     """Images to classes: float32 logits (b, classes).
 
-    patch: height and width of a patch; it must divide the image's.
+    size, channels: of the images, which are squares; patch: a patch's side, which divides theirs.
     pool: "token", a learnt first token, or "mean", the mean of the patches, is read by the output.
     remat: what the backward pass computes again, see `transformer.rematerialised`.
     Dropout falls on the embeddings and the branches of blocks, not on attention weights.
@@ -28,6 +27,8 @@ class ViT(nn.Module):
     """
 
     classes: int
+    size: int = 224
+    channels: int = 3
     patch: int = 16
     width: int = 768
     depth: int = 12
@@ -35,13 +36,17 @@ class ViT(nn.Module):
     pool: str = "token"  # or "mean"
     dropout: float | Array = 0.0
     epsilon: float = 1e-12
-    act: Callable[[Array], Array] = functools.partial(jax.nn.gelu, approximate=False)
+    act: Callable[[Array], Array] = transformer.exact_gelu
     dtype: Any = jnp.float32
     remat: str = "none"
 
     def __post_init__(self) -> None:
-        for name in ("classes", "patch", "width", "depth", "heads"):
+        for name in ("classes", "size", "channels", "patch", "width", "depth", "heads"):
             limits.at_least(1, f"ViT's {name}", getattr(self, name))
+        if self.size % self.patch:
+            raise errors.InputError(
+                f"ViT's size must be a multiple of its patch, got {self.size} and {self.patch}."
+            )
         if self.width % self.heads:
             raise errors.InputError(
                 f"ViT's width must be a multiple of its heads, got {self.width} and {self.heads}."
@@ -54,6 +59,11 @@ class ViT(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w c"], train: bool = False) -> Float[Array, "b k"]:
+        wanted = (self.size, self.size, self.channels)
+        if x.shape[1:] != wanted:
+            raise errors.InputError(
+                f"ViT's images must be (b, {', '.join(map(str, wanted))}), got {list(x.shape)}."
+            )
         small = nn.initializers.normal(0.02)
         y = patches.Embed(self.patch, self.width, name="embed")(x.astype(self.dtype))
         if self.pool == "token":

@@ -11,8 +11,9 @@ from jaxdl.nn import attention
 
 
 class Embed(nn.Module):
-    """An affine layer of each patch, a convolution whose stride is its size: `kernel`, `bias`.
+    """An affine layer of each patch, a convolution whose stride is its size.
 
+    Parameters: `kernel` (size, size, c, width), `bias`. Computed in the type of the input.
     kept: the indices of the patches wanted, of each image; default all.
     """
 
@@ -27,9 +28,10 @@ class Embed(nn.Module):
         pieces = cut(x, self.size)
         if kept is not None:
             pieces = jnp.take_along_axis(pieces, kept[..., None], axis=1)
-        kernel = self.param("kernel", self.kernel_init, (pieces.shape[-1], self.width))
+        shape = (self.size, self.size, x.shape[-1], self.width)  # a convolution's
+        kernel = self.param("kernel", self.kernel_init, shape).reshape(-1, self.width)
         bias = self.param("bias", nn.initializers.zeros, (self.width,))
-        return jnp.dot(pieces, kernel) + bias[None, None]
+        return jnp.dot(pieces, kernel.astype(x.dtype)) + bias[None, None].astype(x.dtype)
 
 
 def cut(x: Float[Array, "b h w c"], size: int) -> Float[Array, "b n p"]:

@@ -1,5 +1,6 @@
 """The transformer's block, normalising first (Xiong et al. 2020) or last (Vaswani et al. 2017)."""
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +11,9 @@ from jaxtyping import Array, Bool, Float, Int
 
 from jaxdl import errors
 from jaxdl.nn import attention, dense, dropout, layer_norm, layout
+
+# The definition, where `jax.nn.gelu` by itself is its tanh form.
+exact_gelu = functools.partial(jax.nn.gelu, approximate=False)
 
 
 class MLP(nn.Module):
