@@ -3,7 +3,7 @@ Multitask Learners"), with learned or rotary positions (Su et al. 2021).
 """
 
 import functools
-from typing import Any, NamedTuple
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -12,14 +12,7 @@ from jaxtyping import Array, Float, Int
 
 from jaxdl import errors
 from jaxdl.models import pretrained
-from jaxdl.nn import attention, dense, dropout, layer_norm, layout, limits, sampling, transformer
-
-
-class Cache(NamedTuple):
-    """What a model remembers of the tokens it has read: keys and values per block, and how many."""
-
-    blocks: tuple[attention.Cache, ...]
-    length: Int[Array, ""]
+from jaxdl.nn import decoding, dense, dropout, layer_norm, layout, limits, transformer
 
 
 class GPT(nn.Module):
@@ -75,15 +68,15 @@ class GPT(nn.Module):
 
     @nn.compact
     def advance(
-        self, x: Int[Array, "b n"], cache: Cache | None = None, train: bool = False
-    ) -> tuple[Float[Array, "b n v"], Cache | None]:
+        self, x: Int[Array, "b n"], cache: decoding.Cache | None = None, train: bool = False
+    ) -> tuple[Float[Array, "b n v"], decoding.Cache | None]:
         """Logits, and the cache with x read in; x goes on after what the cache has read.
 
         `logits, cache = model.apply(variables, tokens, cache, method="advance")`, begun with
-        `empty_cache(model, batch)`, gives what the whole sequence at once gives. The cache holds
+        `model.empty_cache(batch)`, gives what the whole sequence at once gives. The cache holds
         `length` tokens; more must not be put in.
         """
-        self._check_input(x)
+        decoding.check_tokens("GPT", x, self.length)
         start = jnp.zeros((), jnp.int32) if cache is None else cache.length
         small = nn.initializers.normal(0.02)
         embed = nn.Embed(
@@ -120,7 +113,7 @@ class GPT(nn.Module):
                 self.vocabulary, False, self.dtype, kernel_init=small, name="output"
             )
             logits = output(y)
-        cache = None if cache is None else Cache(tuple(blocks), start + x.shape[1])
+        cache = None if cache is None else decoding.Cache(tuple(blocks), start + x.shape[1])
         return layout.constrain(logits.astype(jnp.float32), "batch", None, "tensor"), cache
 
     def _places(self, count: int, start: Int[Array, ""]) -> Float[Array, "n d"]:
@@ -131,16 +124,12 @@ class GPT(nn.Module):
         table = places.embedding.astype(self.dtype)
         return jax.lax.dynamic_slice_in_dim(table, start, count)
 
-    def _check_input(self, x: Array) -> None:
-        if not jnp.issubdtype(x.dtype, jnp.integer) or x.ndim != 2:
-            raise errors.InputError(
-                f"GPT's input must be integer tokens (b, n), got {x.dtype}{list(x.shape)}."
-            )
-        if x.shape[1] > self.length:
-            raise errors.InputError(
-                f"GPT's input must have at most {self.length} tokens, its context, "
-                f"got {x.shape[1]}. Cut the text or make a model with a greater length."
-            )
+    def empty_cache(self, batch: int) -> decoding.Cache:
+        """The cache of a model that has read nothing yet."""
+        heads = self.groups or self.heads
+        return decoding.empty_cache(
+            batch, self.length, self.depth, heads, self.width // self.heads, self.dtype
+        )
 
 
 # Table 2 of the paper; the counts of parameters are those of the published files.
@@ -156,69 +145,6 @@ RULES = (
     (r"positions/embedding$", (None, "fsdp")),
     (r"output/kernel$", ("fsdp", "tensor")),
 )
-
-
-def empty_cache(model: GPT, batch: int) -> Cache:
-    """The cache of a model that has read nothing yet."""
-    shape = (batch, model.length, model.groups or model.heads, model.width // model.heads)
-    blocks = tuple(
-        attention.Cache(jnp.zeros(shape, model.dtype), jnp.zeros(shape, model.dtype))
-        for _ in range(model.depth)
-    )
-    return Cache(blocks, jnp.zeros((), jnp.int32))
-
-
-def generate(
-    model: GPT,
-    params: Any,
-    prompt: Int[Array, "b n"],
-    length: int,
-    key: Any,
-    temperature: sampling.Scalar = 1.0,
-    top_k: int | None = None,
-    top_p: sampling.Scalar | None = None,
-) -> Int[Array, "b m"]:
-    """`length` tokens that go on after the prompt, drawn as `sampling.sample` says; 0 is greedy.
-
-    One compiled program for each model, size of prompt, length and top_k.
-    """
-    if length < 1:
-        raise errors.InputError(
-            f"The number of tokens to generate must be at least 1, got {length}."
-        )
-    if prompt.shape[1] < 1:
-        raise errors.InputError("The prompt must have at least 1 token, got 0.")
-    if prompt.shape[1] + length > model.length:
-        raise errors.InputError(
-            f"Prompt and generated tokens must fit the model's context of {model.length}, "
-            f"got {prompt.shape[1]} + {length}. Cut the prompt or generate fewer."
-        )
-    return _generate(model, params, prompt, length, key, temperature, top_k, top_p)
-
-
-@functools.partial(jax.jit, static_argnames=("model", "length", "top_k"))
-def _generate(
-    model: GPT,
-    params: Any,
-    prompt: Array,
-    length: int,
-    key: Any,
-    temperature: Any,
-    top_k: int | None,
-    top_p: Any,
-) -> Array:
-    def read(tokens: Array, cache: Cache) -> tuple[Array, Cache]:
-        advanced: Any = model.apply({"params": params}, tokens, cache, method="advance")
-        return advanced[0][:, -1], advanced[1]
-
-    def write(carry: tuple[Array, Cache], key: Any) -> tuple[tuple[Array, Cache], Array]:
-        logits, cache = carry
-        token = sampling.sample(key, logits, temperature, top_k, top_p)
-        return read(token[:, None], cache), token
-
-    carry = read(prompt, empty_cache(model, prompt.shape[0]))
-    _, tokens = jax.lax.scan(write, carry, jax.random.split(key, length))
-    return tokens.T
 
 
 def _from_config(config: pretrained.Config) -> GPT:

@@ -34,9 +34,34 @@ class MLP(nn.Module):
         return down(self.act(x))
 
 
+class GatedMLP(nn.Module):
+    """down(act(gate(x)) * up(x)), without biases: Shazeer (2020), "GLU variants improve
+    transformer"; with the default, SiLU, it is SwiGLU.
+    """
+
+    hidden: int
+    act: Callable[[Array], Array] = jax.nn.silu
+    dtype: Any = jnp.float32
+    kernel_init: attention.Initializer = nn.initializers.lecun_normal()
+    output_init: attention.Initializer = nn.initializers.lecun_normal()
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "b t d"]) -> Float[Array, "b t d"]:
+        gate, up = (
+            dense.Dense(self.hidden, False, self.dtype, kernel_init=self.kernel_init, name=name)
+            for name in ("gate", "up")
+        )
+        down = dense.Dense(
+            x.shape[-1], False, self.dtype, kernel_init=self.output_init, name="down"
+        )
+        y = layout.constrain(self.act(gate(x)) * up(x), "batch", None, "tensor")
+        return down(y)
+
+
 class Block(nn.Module):
     """x + attention(norm(x)), then x + mlp(norm(x)), each branch with dropout.
 
+    mlp: makes another than `MLP`, given name, dtype and initializers. use_bias: of the attention.
     first: whether to normalise first; else norm(x + attention(x)), then norm(x + mlp(x)), as BERT.
     Parameters: `norm_1`, `attention`, `norm_2`, `mlp`.
     """
@@ -50,6 +75,8 @@ class Block(nn.Module):
     act: Callable[[Array], Array] = jax.nn.gelu
     norm: Callable[..., Any] = layer_norm.LayerNorm
     first: bool = True
+    mlp: Callable[..., Any] | None = None
+    use_bias: bool = True
     dtype: Any = jnp.float32
     kernel_init: attention.Initializer = nn.initializers.lecun_normal()
     output_init: attention.Initializer = nn.initializers.lecun_normal()
@@ -70,11 +97,18 @@ class Block(nn.Module):
             "output_init": self.output_init,
         }
         attend = attention.MultiHead(
-            self.heads, self.groups, self.causal, self.rotary, name="attention", **shared
+            self.heads,
+            self.groups,
+            self.causal,
+            self.rotary,
+            use_bias=self.use_bias,
+            name="attention",
+            **shared,
         )
         norms = [self.norm(dtype=self.dtype, name=f"norm_{n}") for n in (1, 2)]
         before, after = (norms, [_same] * 2) if self.first else ([_same] * 2, norms)
-        mlp = MLP(self.expansion * x.shape[-1], self.act, name="mlp", **shared)
+        make = self.mlp or functools.partial(MLP, self.expansion * x.shape[-1], self.act)
+        mlp = make(name="mlp", **shared)
         x = layout.constrain(x, "batch")
         y, cache = attend(before[0](x), cache, start, mask)
         x = after[0](x + dropout.Dropout(self.dropout, name="dropout_1")(y, train))
@@ -95,7 +129,7 @@ RULES = (
     (r"attention/(query|key|value)/kernel$", ("fsdp", "tensor")),
     (r"attention/(query|key|value)/bias$", ("tensor",)),
     (r"attention/output/kernel$", ("tensor", "fsdp")),
-    (r"mlp/up/kernel$", ("fsdp", "tensor")),
+    (r"mlp/(gate|up)/kernel$", ("fsdp", "tensor")),
     (r"mlp/up/bias$", ("tensor",)),
     (r"mlp/down/kernel$", ("tensor", "fsdp")),
 )
