@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from jaxdl import errors
+from jaxdl.models import pretrained
 from jaxdl.nn import dense, dropout, layer_norm, layout, limits, transformer
 
 SMALL = nn.initializers.normal(0.02)  # appendix A.2 and the published code
@@ -214,4 +215,117 @@ RULES = (
     *transformer.RULES,
     (r"tokens/embedding$", ("tensor", "fsdp")),
     (r"positions/embedding$", (None, "fsdp")),
+)
+
+
+def _from_config(config: pretrained.Config, pooler: bool) -> BERT:
+    width = config["hidden_size"]
+    if config["intermediate_size"] != 4 * width:
+        raise errors.InputError(
+            "A BERT's intermediate_size must be 4 times its hidden_size, "
+            f"got {config['intermediate_size']} and {width}."
+        )
+    return BERT(
+        vocabulary=config["vocab_size"],
+        length=config["max_position_embeddings"],
+        types=config["type_vocab_size"],
+        width=width,
+        depth=config["num_hidden_layers"],
+        heads=config["num_attention_heads"],
+        padding=config.get("pad_token_id", 0),
+        pooler=pooler,
+        epsilon=config.get("layer_norm_eps", 1e-12),
+    )
+
+
+def _to_config(model: BERT) -> pretrained.Config:
+    if model.positions != "learned" or not model.types:
+        raise errors.InputError(
+            "A BERT in the form of transformers must have learned positions and types, got "
+            f"{model.positions!r} and {model.types} types."
+        )
+    return {
+        "vocab_size": model.vocabulary,
+        "max_position_embeddings": model.length,
+        "type_vocab_size": model.types,
+        "hidden_size": model.width,
+        "intermediate_size": 4 * model.width,
+        "num_hidden_layers": model.depth,
+        "num_attention_heads": model.heads,
+        "pad_token_id": model.padding,
+        "layer_norm_eps": model.epsilon,
+        "hidden_dropout_prob": model.dropout,
+        "attention_probs_dropout_prob": 0.0,
+    }
+
+
+def _rows(theirs: str, ours: str) -> tuple[pretrained.Tensor, ...]:
+    """The encoder's rows, with what the file's names and the paths begin with."""
+    layer, block = theirs + "encoder.layer.{n}.", ours + "block_{n}/"
+    kernels = {
+        layer + "attention.self.query": block + "attention/query",
+        layer + "attention.self.key": block + "attention/key",
+        layer + "attention.self.value": block + "attention/value",
+        layer + "attention.output.dense": block + "attention/output",
+        layer + "intermediate.dense": block + "mlp/up",
+        layer + "output.dense": block + "mlp/down",
+        theirs + "pooler.dense": ours + "pooler",
+    }
+    norms = {
+        theirs + "embeddings.LayerNorm": ours + "norm",
+        layer + "attention.output.LayerNorm": block + "norm_1",
+        layer + "output.LayerNorm": block + "norm_2",
+    }
+    tables = {
+        theirs + "embeddings.word_embeddings": ours + "tokens",
+        theirs + "embeddings.position_embeddings": ours + "positions",
+        theirs + "embeddings.token_type_embeddings": ours + "types",
+    }
+    return pretrained.affine(kernels) + pretrained.normed(norms) + pretrained.embedded(tables)
+
+
+_SUPPORTED = {
+    "hidden_act": ("gelu",),
+    "position_embedding_type": ("absolute",),
+    "is_decoder": (False,),
+    "add_cross_attention": (False,),
+    "tie_word_embeddings": (True,),
+}
+PRETRAINED = (
+    pretrained.Format(
+        model=BERT,
+        model_type="bert",
+        architectures=("BertModel",),
+        module=lambda config: _from_config(config, pooler=True),
+        config=_to_config,
+        tensors=_rows("", ""),
+        supported=_SUPPORTED,
+        ignored=(r"position_ids$",),
+    ),
+    pretrained.Format(
+        model=MaskedLM,
+        model_type="bert",
+        architectures=("BertForMaskedLM", "BertForPreTraining"),
+        module=lambda config: MaskedLM(_from_config(config, pooler=False)),
+        config=lambda model: _to_config(model.encoder),
+        tensors=_rows("bert.", "encoder/")
+        + pretrained.affine({"cls.predictions.transform.dense": "transform"})
+        + pretrained.normed({"cls.predictions.transform.LayerNorm": "norm"})
+        + (pretrained.Tensor("cls.predictions.bias", "bias"),),
+        supported=_SUPPORTED,
+        # The output's kernel is the embedding; of a pretraining's file its other task is left.
+        ignored=(r"position_ids$", r"predictions\.decoder", r"seq_relationship", r"bert\.pooler"),
+    ),
+    pretrained.Format(
+        model=Classifier,
+        model_type="bert",
+        architectures=("BertForSequenceClassification",),
+        module=lambda config: Classifier(
+            _from_config(config, pooler=True), pretrained.classes(config)
+        ),
+        config=lambda model: _to_config(model.encoder) | pretrained.labels(model.classes),
+        tensors=_rows("bert.", "encoder/") + pretrained.affine({"classifier": "output"}),
+        supported=_SUPPORTED,
+        ignored=(r"position_ids$",),
+    ),
 )

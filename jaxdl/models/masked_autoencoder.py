@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from jaxdl import errors
+from jaxdl.models import pretrained, vit
 from jaxdl.nn import layer_norm, limits, patches, positions, transformer
 
 
@@ -129,3 +130,88 @@ published = functools.partial(
 mae_base = functools.partial(published, patch=16, width=768, depth=12, heads=12)  # 111,655,680
 mae_large = functools.partial(published, patch=16, width=1024, depth=24, heads=16)  # 329,239,296
 mae_huge = functools.partial(published, patch=14, width=1280, depth=32, heads=16)  # 656,613,964
+
+
+def _from_config(config: pretrained.Config) -> MaskedAutoencoder:
+    for name in ("", "decoder_"):
+        width, hidden = config[name + "hidden_size"], config[name + "intermediate_size"]
+        if hidden != 4 * width:
+            raise errors.InputError(
+                f"A MaskedAutoencoder's {name}intermediate_size must be 4 times its "
+                f"{name}hidden_size, got {hidden} and {width}."
+            )
+    return published(
+        patch=config["patch_size"],
+        width=config["hidden_size"],
+        depth=config["num_hidden_layers"],
+        heads=config["num_attention_heads"],
+        decoder_width=config["decoder_hidden_size"],
+        decoder_depth=config["decoder_num_hidden_layers"],
+        decoder_heads=config["decoder_num_attention_heads"],
+        epsilon=config.get("layer_norm_eps", 1e-12),
+        size=config["image_size"],
+        channels=config["num_channels"],
+    )
+
+
+def _to_config(model: MaskedAutoencoder) -> pretrained.Config:
+    if not model.token or model.positions != "sines" or not (model.size and model.channels):
+        raise errors.InputError(
+            "A MaskedAutoencoder in the form of ViTMAEForPreTraining must have a class token, "
+            f"positions of sines, a size and channels, got token {model.token}, positions "
+            f"{model.positions!r}, size {model.size} and channels {model.channels}."
+        )
+    return {
+        "image_size": model.size,
+        "num_channels": model.channels,
+        "patch_size": model.patch,
+        "hidden_size": model.width,
+        "intermediate_size": 4 * model.width,
+        "num_hidden_layers": model.depth,
+        "num_attention_heads": model.heads,
+        "decoder_hidden_size": model.decoder_width,
+        "decoder_intermediate_size": 4 * model.decoder_width,
+        "decoder_num_hidden_layers": model.decoder_depth,
+        "decoder_num_attention_heads": model.decoder_heads or model.heads,
+        "layer_norm_eps": model.epsilon,
+    }
+
+
+def _inputs(model: MaskedAutoencoder) -> tuple[jax.ShapeDtypeStruct, ...]:
+    image = (1, model.size or 1, model.size or 1, model.channels or 1)
+    return jax.ShapeDtypeStruct(image, jnp.float32), jax.ShapeDtypeStruct((1, 1), jnp.int32)
+
+
+_EMBEDDINGS = "vit.embeddings."
+_Row = pretrained.Tensor
+PRETRAINED = (
+    pretrained.Format(
+        model=MaskedAutoencoder,
+        model_type="vit_mae",
+        architectures=("ViTMAEForPreTraining",),
+        module=_from_config,
+        config=_to_config,
+        tensors=(
+            _Row(_EMBEDDINGS + "cls_token", "token", pretrained.within(2)),
+            _Row(_EMBEDDINGS + "position_embeddings", "constants/positions", pretrained.within(1)),
+            _Row(
+                _EMBEDDINGS + "patch_embeddings.projection.weight",
+                "embed/kernel",
+                pretrained.CONV_2D,
+            ),
+            _Row(_EMBEDDINGS + "patch_embeddings.projection.bias", "embed/bias"),
+            _Row("decoder.mask_token", "mask", pretrained.within(2)),
+            _Row("decoder.decoder_pos_embed", "constants/decoder_positions", pretrained.within(1)),
+            *vit.rows("vit.encoder.layer.{n}.", "encoder_{n}/"),
+            *vit.rows("decoder.decoder_encoder.layer.{n}.", "decoder_{n}/"),
+            *pretrained.normed(
+                {"vit.layernorm": "encoder_norm", "decoder.decoder_norm": "decoder_norm"}
+            ),
+            *pretrained.affine(
+                {"decoder.decoder_embed": "decoder_embed", "decoder.decoder_pred": "output"}
+            ),
+        ),
+        supported={"hidden_act": ("gelu",), "qkv_bias": (True,)},
+        inputs=_inputs,
+    ),
+)

@@ -58,6 +58,11 @@ def split(parts: int, axis: int = -1, turned: bool = False) -> Layout:
     return Layout(read, write)
 
 
+def within(axes: int) -> Layout:
+    """The file's tensor has so many axes of one entry in front."""
+    return Layout(lambda x: (x[(0,) * axes],), lambda x: x[(None,) * axes])
+
+
 SAME = Layout(lambda x: (x,), lambda x: x)
 TRANSPOSED = permuted(1, 0)  # torch's Linear: (out, in) to (in, out)
 CONV_1D = permuted(2, 1, 0)  # torch's kernels: (out, in, width) to (width, in, out)
@@ -76,6 +81,34 @@ class Tensor(NamedTuple):
     name: str
     paths: str | tuple[str, ...]
     layout: Layout = SAME
+
+
+def affine(names: Mapping[str, str]) -> tuple[Tensor, ...]:
+    """The rows of affine layers, the file's name of each and its path, without what they end in."""
+    kernels = [Tensor(f"{a}.weight", f"{b}/kernel", TRANSPOSED) for a, b in names.items()]
+    return (*kernels, *(Tensor(f"{a}.bias", f"{b}/bias") for a, b in names.items()))
+
+
+def normed(names: Mapping[str, str]) -> tuple[Tensor, ...]:
+    """The rows of norms, as of `affine`."""
+    scales = [Tensor(f"{a}.weight", f"{b}/scale") for a, b in names.items()]
+    return (*scales, *(Tensor(f"{a}.bias", f"{b}/bias") for a, b in names.items()))
+
+
+def embedded(names: Mapping[str, str]) -> tuple[Tensor, ...]:
+    """The rows of embeddings, as of `affine`."""
+    return tuple(Tensor(f"{a}.weight", f"{b}/embedding") for a, b in names.items())
+
+
+def classes(config: Config) -> int:
+    """How many classes a classifier's config names; transformers' default is two."""
+    return len(config.get("id2label") or {}) or config.get("num_labels") or 2
+
+
+def labels(count: int) -> Config:
+    """The names of so many classes as a config has them."""
+    names = {str(i): f"LABEL_{i}" for i in range(count)}
+    return {"id2label": names, "label2id": {name: int(i) for i, name in names.items()}}
 
 
 def tokens(_: Any) -> tuple[jax.ShapeDtypeStruct, ...]:

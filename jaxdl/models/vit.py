@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jaxdl import errors
+from jaxdl.models import pretrained
 from jaxdl.nn import dense, dropout, layer_norm, layout, limits, patches, transformer
 
 
@@ -100,3 +101,90 @@ vit_large = functools.partial(ViT, width=1024, depth=24, heads=16)  # 304,326,63
 vit_huge = functools.partial(ViT, patch=14, width=1280, depth=32, heads=16)  # 632,045,800
 
 RULES = transformer.RULES  # of where parameters lie on a mesh, for Run.rules
+
+
+def _from_config(config: pretrained.Config) -> ViT:
+    width = config["hidden_size"]
+    if config["intermediate_size"] != 4 * width:
+        raise errors.InputError(
+            "A ViT's intermediate_size must be 4 times its hidden_size, "
+            f"got {config['intermediate_size']} and {width}."
+        )
+    return ViT(
+        classes=pretrained.classes(config),
+        size=config["image_size"],
+        channels=config["num_channels"],
+        patch=config["patch_size"],
+        width=width,
+        depth=config["num_hidden_layers"],
+        heads=config["num_attention_heads"],
+        epsilon=config.get("layer_norm_eps", 1e-12),
+    )
+
+
+def _to_config(model: ViT) -> pretrained.Config:
+    if model.pool != "token":
+        raise errors.InputError(
+            "A ViT in the form of ViTForImageClassification must have the pool token, "
+            f"got {model.pool!r}."
+        )
+    return {
+        "image_size": model.size,
+        "num_channels": model.channels,
+        "patch_size": model.patch,
+        "hidden_size": model.width,
+        "intermediate_size": 4 * model.width,
+        "num_hidden_layers": model.depth,
+        "num_attention_heads": model.heads,
+        "layer_norm_eps": model.epsilon,
+        "hidden_dropout_prob": model.dropout,
+        "attention_probs_dropout_prob": 0.0,
+    } | pretrained.labels(model.classes)
+
+
+def rows(theirs: str, ours: str) -> tuple[pretrained.Tensor, ...]:
+    """The rows of blocks as transformers names them, with what names and paths begin with."""
+    kernels = {
+        theirs + "attention.attention.query": ours + "attention/query",
+        theirs + "attention.attention.key": ours + "attention/key",
+        theirs + "attention.attention.value": ours + "attention/value",
+        theirs + "attention.output.dense": ours + "attention/output",
+        theirs + "intermediate.dense": ours + "mlp/up",
+        theirs + "output.dense": ours + "mlp/down",
+    }
+    norms = {
+        theirs + "layernorm_before": ours + "norm_1",
+        theirs + "layernorm_after": ours + "norm_2",
+    }
+    return pretrained.affine(kernels) + pretrained.normed(norms)
+
+
+_EMBEDDINGS = "vit.embeddings."
+PRETRAINED = (
+    pretrained.Format(
+        model=ViT,
+        model_type="vit",
+        architectures=("ViTForImageClassification",),
+        module=_from_config,
+        config=_to_config,
+        tensors=(
+            pretrained.Tensor(_EMBEDDINGS + "cls_token", "token", pretrained.within(2)),
+            pretrained.Tensor(
+                _EMBEDDINGS + "position_embeddings", "positions", pretrained.within(1)
+            ),
+            pretrained.Tensor(
+                _EMBEDDINGS + "patch_embeddings.projection.weight",
+                "embed/kernel",
+                pretrained.CONV_2D,
+            ),
+            pretrained.Tensor(_EMBEDDINGS + "patch_embeddings.projection.bias", "embed/bias"),
+            *rows("vit.encoder.layer.{n}.", "block_{n}/"),
+            *pretrained.normed({"vit.layernorm": "norm"}),
+            *pretrained.affine({"classifier": "output"}),
+        ),
+        supported={"hidden_act": ("gelu",), "qkv_bias": (True,)},
+        inputs=lambda model: (
+            jax.ShapeDtypeStruct((1, model.size, model.size, model.channels), jnp.float32),
+        ),
+    ),
+)
