@@ -27,7 +27,7 @@ def experiment(
     heads: int = 4,
     learning_rate: float = 1e-3,
     batch_size: int = 64,
-    steps: int = 2000,
+    steps: int = 1000,
 ) -> Run:
     """Adam on the cross-entropy of the chosen letters, with a warm-up and a cosine."""
     hiding = masking.Hiding(mask=letters)

@@ -43,8 +43,8 @@ class Memory(NamedTuple):
 class Block(nn.Module):
     """x + attention(norm(x)), in a decoder x + attention(norm(x), text), then x + mlp(norm(x)).
 
-    Parameters: `norm_1`, `attention`, in a decoder `norm_text` and `text`, `norm_2`, `mlp`; none
-    has a bias.
+    Parameters: `norm_1`, `attention`, in a decoder `norm_text` and `text`, `norm_2`, `mlp` or
+    `gated_mlp`; none has a bias.
     """
 
     heads: int
@@ -91,7 +91,7 @@ class Block(nn.Module):
             y, text = attend(name="text")(y, mask=shown, memory=text)
             x = x + drop(name="dropout_text")(y, train)
         if self.gated:
-            mlp = transformer.GatedMLP(self.hidden, jax.nn.gelu, self.dtype, name="mlp")
+            mlp = transformer.GatedMLP(self.hidden, jax.nn.gelu, self.dtype, name="gated_mlp")
         else:
             mlp = transformer.MLP(self.hidden, jax.nn.relu, False, self.dtype, name="mlp")
         x = x + drop(name="dropout_2")(mlp(norm(name="norm_2")(x)), train)
@@ -289,3 +289,83 @@ def _from_config(config: pretrained.Config) -> T5:
         padding=config.get("pad_token_id", 0),
         epsilon=config.get("layer_norm_epsilon", 1e-6),
     )
+
+
+def _to_config(model: T5) -> pretrained.Config:
+    return {
+        "vocab_size": model.vocabulary,
+        "d_model": model.width,
+        "d_ff": model.hidden,
+        "d_kv": model.head_width,
+        "num_layers": model.depth,
+        "num_decoder_layers": model.decoder_depth or model.depth,
+        "num_heads": model.heads,
+        "feed_forward_proj": "gated-gelu" if model.gated else "relu",
+        "scale_decoder_outputs": model.tied,
+        "tie_word_embeddings": model.tied,
+        "relative_attention_num_buckets": model.buckets,
+        "relative_attention_max_distance": model.farthest,
+        "pad_token_id": model.padding,
+        "decoder_start_token_id": model.padding,
+        "layer_norm_epsilon": model.epsilon,
+        "dropout_rate": model.dropout,
+    }
+
+
+_Row = pretrained.Tensor
+_PARTS = {"q": "query", "k": "key", "v": "value", "o": "output"}
+
+
+def _kernel(name: str, path: str) -> pretrained.Tensor:
+    return _Row(name + ".weight", path + "/kernel", pretrained.TRANSPOSED)
+
+
+def _rows(side: str, mlp: int) -> tuple[pretrained.Tensor, ...]:
+    """The rows of a side; mlp: which of the layers of a block is its MLP."""
+    theirs, ours = side + ".block.{n}.layer.", side + "_{n}/"
+    wide = f"{theirs}{mlp}.DenseReluDense."
+    return (
+        *(
+            _kernel(f"{theirs}0.SelfAttention.{a}", f"{ours}attention/{b}")
+            for a, b in _PARTS.items()
+        ),
+        _kernel(wide + "wi", ours + "mlp/up"),
+        _kernel(wide + "wo", ours + "mlp/down"),
+        _kernel(wide + "wi_0", ours + "gated_mlp/gate"),
+        _kernel(wide + "wi_1", ours + "gated_mlp/up"),
+        _kernel(wide + "wo", ours + "gated_mlp/down"),
+        _Row(theirs + "0.layer_norm.weight", ours + "norm_1/scale"),
+        _Row(f"{theirs}{mlp}.layer_norm.weight", ours + "norm_2/scale"),
+        _Row(f"{side}.final_layer_norm.weight", f"{side}_norm/scale"),
+        _Row(
+            f"{side}.block.0.layer.0.SelfAttention.relative_attention_bias.weight",
+            f"{side}_bias/embedding",
+        ),
+    )
+
+
+_TEXT = "decoder.block.{n}.layer.1."
+PRETRAINED = (
+    pretrained.Format(
+        model=T5,
+        model_type="t5",
+        architectures=("T5ForConditionalGeneration",),
+        module=_from_config,
+        config=_to_config,
+        tensors=(
+            _Row("shared.weight", "tokens/embedding"),
+            _kernel("lm_head", "output"),
+            *_rows("encoder", 1),
+            *_rows("decoder", 2),
+            *(
+                _kernel(f"{_TEXT}EncDecAttention.{a}", f"decoder_{{n}}/text/{b}")
+                for a, b in _PARTS.items()
+            ),
+            _Row(_TEXT + "layer_norm.weight", "decoder_{n}/norm_text/scale"),
+        ),
+        supported={"feed_forward_proj": ("relu", "gated-gelu")},
+        # Copies of the embedding, and a table that the first files have and nothing reads.
+        ignored=(r"embed_tokens\.weight$", r"^lm_head\.weight$", r"EncDecAttention\.relative"),
+        inputs=lambda model: (*pretrained.tokens(model), *pretrained.tokens(model)),
+    ),
+)
