@@ -7,6 +7,7 @@ scores that are not scaled.
 """
 
 import functools
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import flax.linen as nn
@@ -18,6 +19,7 @@ from jaxdl import errors
 from jaxdl.models import pretrained
 from jaxdl.nn import (
     attention,
+    beam,
     decoding,
     dense,
     dropout,
@@ -99,7 +101,8 @@ class Block(nn.Module):
 
 
 class T5(nn.Module):
-    """A text to another: integer tokens (b, s), and those written so far (b, t), to logits.
+    """A text to another: {"source": (b, s), "target": (b, t)}, integer tokens, to float32 logits
+    (b, t, v).
 
     gated: MLPs gated by GELU (tanh form) instead of ReLU. tied: the output is the embedding, of
     vectors scaled by width^-0.5; else `output/kernel`. Version 1.1 is gated and not tied.
@@ -170,13 +173,16 @@ class T5(nn.Module):
 
     def __call__(
         self,
-        text: Int[Array, "b s"],
-        written: Int[Array, "b t"],
+        inputs: Mapping[str, Int[Array, "b _"]],
         train: bool = False,
         mask: Bool[Array, "b s"] | None = None,
     ) -> Float[Array, "b t v"]:
-        """Logits of what follows each token that is written; mask: as of `encode`."""
-        return self._decode(written, self.encode(text, train, mask), train)[0]
+        """Logits of what follows each token of "target", when "source" is read; mask: of `encode`.
+
+        A target begins with the padding's token: what comes out at each place is the next token.
+        """
+        memory = self.encode(inputs["source"], train, mask)
+        return self._decode(inputs["target"], memory, train)[0]
 
     def encode(
         self,
@@ -269,6 +275,37 @@ RULES = (
     (r"tokens/embedding$", ("tensor", "fsdp")),
     (r"output/kernel$", ("fsdp", "tensor")),
 )
+
+
+def write(
+    model: T5,
+    variables: Any,
+    text: Int[Array, "b s"],
+    length: int,
+    *,
+    beams: int = 1,
+    exponent: float = 0.0,
+    end: int = 1,
+) -> beam.Written:
+    """What the model writes, at most `length` tokens, see `beam.search`; end: T5's own is 1."""
+    if length > model.length:
+        raise errors.InputError(f"T5 must write at most its length {model.length}, got {length}.")
+    first = jnp.full((len(text), 1), model.padding, jnp.int32)
+    begun: Any = model.apply(variables, text, first, method="begin")
+
+    def advance(tokens: Array, memory: Memory) -> Any:
+        return model.apply(variables, tokens, memory, method="advance")
+
+    return beam.search(
+        advance,
+        begun[0][:, -1],
+        begun[1],
+        length,
+        end=end,
+        padding=model.padding,
+        beams=beams,
+        exponent=exponent,
+    )
 
 
 def _from_config(config: pretrained.Config) -> T5:
@@ -366,6 +403,6 @@ PRETRAINED = (
         supported={"feed_forward_proj": ("relu", "gated-gelu")},
         # Copies of the embedding, and a table that the first files have and nothing reads.
         ignored=(r"embed_tokens\.weight$", r"^lm_head\.weight$", r"EncDecAttention\.relative"),
-        inputs=lambda model: (*pretrained.tokens(model), *pretrained.tokens(model)),
+        inputs=lambda model: (dict.fromkeys(("source", "target"), pretrained.tokens(model)[0]),),
     ),
 )
