@@ -81,6 +81,7 @@ class Pairs(NamedTuple):
     test: dict[str, Any]
 
 
+@functools.cache
 def load(train: int = 50_000, test: int = 1_000, seed: int = 0) -> Pairs:
     """So many sentences, none of the test's among those to learn from, as tokens.
 
