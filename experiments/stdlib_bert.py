@@ -2,8 +2,8 @@
 
 Data: the .py files of the standard library this Python came with, one file in ten for the test;
 15 in 100 bytes are chosen, of which 80 are hidden, 10 are swapped for another and 10 stay.
-Cost: TODO. Scores: test/bits TODO. Counts of what stands between two bytes, both of them known,
-have 2.15 bits.
+Cost: 145 s on a CPU core. Scores: test/bits 1.81 and test/accuracy 0.653 (1 seed); counts of what
+stands between two bytes, both of them known, have 2.15 bits and 0.533 (`ngram.cloze`).
 
     python -m jaxdl.launch stdlib_bert --depth 6 --width 256 --steps 10000
 """
@@ -27,7 +27,7 @@ def experiment(
     positions: Literal["learned", "rotary"] = "rotary",
     learning_rate: float = 2e-3,
     batch_size: int = 32,
-    steps: int = 2000,
+    steps: int = 1000,
     test_bytes: int = 65536,
 ) -> Run:
     """AdamW on the cross-entropy of the chosen bytes, with a warm-up and a cosine."""
@@ -57,5 +57,5 @@ def experiment(
         tests={"test": batches.once(hiding.once(windows, seed=0), 128)},
         steps=steps,
         rules=bert.RULES,
-        expect=AtMost("test/bits", 2.0),
+        expect=AtMost("test/bits", 1.9),
     )

@@ -41,7 +41,7 @@ def test_shares_of_what_is_hidden(place):
 def test_bad_shares_are_refused():
     with pytest.raises(errors.InputError, match=r"rate must lie in \[0, 1\], got 1.5"):
         masking.Hiding(mask=3, rate=1.5)
-    with pytest.raises(errors.InputError, match="at most 1 together, got 0.8 and 0.3"):
+    with pytest.raises(errors.InputError, match=r"at most 1 together, got 0\.8 and 0\.3"):
         masking.Hiding(mask=3, swapped=0.3)
 
 
