@@ -19,19 +19,21 @@ def test_features_drawings_and_gradients_equal_transformers(tmp_path):
     kept = hf.arrays("masked_autoencoder")
     images = kept["images"]
 
-    def loss(variables):  # of the positions that stay as well: transformers' are parameters
-        drawn, features = model.apply(variables, images, kept["kept"], True)
+    def loss(params):
+        given = variables | {"params": params}
+        drawn, features = model.apply(given, images, kept["kept"], True)
         wrong = (drawn - patches.cut(images, model.patch)) ** 2
         mean = metrics.Mean.of(wrong.mean(-1), kept["hidden"])
         return mean.total / mean.count, (drawn, features)
 
     run = jax.jit(jax.value_and_grad(loss, has_aux=True))
     with jax.default_matmul_precision("highest"):
-        (value, (drawn, features)), gradient = run(variables)
+        (value, (drawn, features)), gradient = run(variables["params"])
     hf.close(features, kept["features"])
     hf.close(drawn, kept["drawn"])
     hf.close(value, kept["loss"])
-    hf.gradients_close(model, gradient, kept)
+    still = jax.tree.map(jnp.zeros_like, variables)  # the positions stay
+    hf.gradients_close(model, still | {"params": gradient}, kept)
 
 
 def test_positions_are_the_published_ones():
