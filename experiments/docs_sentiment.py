@@ -3,7 +3,8 @@
 Data: 12,000 made reviews, a fifth of them for the test, in which "not" turns a judgement around
 and the main clause outweighs the other (jaxdl/data/reviews.py); or a file of yours, CSV or TSV,
 with the columns text and label.
-Cost: TODO. Scores: test/accuracy TODO; logistic regression on counts of words TODO.
+Cost: about 20 s on a CPU core. Scores: not measured yet; logistic regression on counts of words has
+test/accuracy 0.579.
 
     python -m jaxdl.launch docs_sentiment --file reviews.csv --length 128
 """
