@@ -29,6 +29,8 @@ LEARNERS: dict[str, catalogue.Case] = {
 }
 
 SMALL = {
+    "circle_quantum": {"qubits": 1, "layers": 1, "points": 64, "batch_size": 8},
     "digits_spiking": {"width": 8, "moments": 4, "batch_size": 8},
+    "ising_vqe": {"sites": 2, "depth": 1},
     "moving_spiking": {"width": 8, "batch_size": 8},
 }
