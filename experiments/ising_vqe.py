@@ -40,7 +40,7 @@ def experiment(
         return {"loss": metrics.Mean.of(model.apply(variables))}, {}
 
     def evaluate(variables: gradient.Variables, batch: Any, key: learner.Key) -> learner.Metrics:
-        energy = model.apply(variables)
+        energy: Any = model.apply(variables)
         excess = (energy - least) / abs(least)
         return {"energy": metrics.Mean.of(energy), "excess": metrics.Mean.of(excess)}
 

@@ -78,14 +78,14 @@ def read(path: pathlib.Path, skip: bool = False) -> Molecules:
 def graphs(molecules: Sequence[Any], atoms: int, bonds: int) -> graph.Graph:
     """Arrays of graphs, each filled up to so many atoms and so many bonds (two edges each)."""
     count = len(molecules)
-    out: Any = graph.Graph(
-        nodes=np.zeros((count, atoms, NODES), np.float32),
-        edges=np.zeros((count, 2 * bonds, EDGES), np.float32),
-        senders=np.zeros((count, 2 * bonds), np.int32),
-        receivers=np.zeros((count, 2 * bonds), np.int32),
-        node_mask=np.zeros((count, atoms), np.float32),
-        edge_mask=np.zeros((count, 2 * bonds), np.float32),
-    )
+    arrays: dict[str, Any] = {
+        "nodes": np.zeros((count, atoms, NODES), np.float32),
+        "edges": np.zeros((count, 2 * bonds, EDGES), np.float32),
+        "senders": np.zeros((count, 2 * bonds), np.int32),
+        "receivers": np.zeros((count, 2 * bonds), np.int32),
+        "node_mask": np.zeros((count, atoms), np.float32),
+        "edge_mask": np.zeros((count, 2 * bonds), np.float32),
+    }
     for i, molecule in enumerate(molecules):
         nodes, edges = molecule.GetNumAtoms(), 2 * molecule.GetNumBonds()
         if nodes > atoms or edges > 2 * bonds:
@@ -93,18 +93,18 @@ def graphs(molecules: Sequence[Any], atoms: int, bonds: int) -> graph.Graph:
                 f"Molecule {i} must have at most {atoms} atoms and {bonds} bonds, "
                 f"got {nodes} and {edges // 2}."
             )
-        out.node_mask[i, :nodes] = 1
-        out.edge_mask[i, :edges] = 1
-        out.nodes[i, :nodes] = [_atom(atom) for atom in molecule.GetAtoms()]
+        arrays["node_mask"][i, :nodes] = 1
+        arrays["edge_mask"][i, :edges] = 1
+        arrays["nodes"][i, :nodes] = [_atom(atom) for atom in molecule.GetAtoms()]
         if not edges:
             continue
         ends = [(bond.GetBeginAtomIdx(), bond.GetEndAtomIdx()) for bond in molecule.GetBonds()]
         features = [_bond(bond) for bond in molecule.GetBonds()]
         begin, end = np.array(ends).T
-        out.senders[i, :edges] = np.concatenate([begin, end])
-        out.receivers[i, :edges] = np.concatenate([end, begin])
-        out.edges[i, :edges] = features + features
-    return out
+        arrays["senders"][i, :edges] = np.concatenate([begin, end])
+        arrays["receivers"][i, :edges] = np.concatenate([end, begin])
+        arrays["edges"][i, :edges] = features + features
+    return graph.Graph(**arrays)
 
 
 @functools.cache
@@ -138,8 +138,8 @@ def load(
         part | {"input": graph.Graph(*(array[part["input"]] for array in whole))} for part in split
     )
     smiles = [chemistry.write(molecule) for molecule in found]
-    parts = tuple([smiles[i] for i in part["input"]] for part in split)
-    return Labelled(train, test, scale, parts)
+    learnt, asked = ([smiles[i] for i in part["input"]] for part in split)
+    return Labelled(train, test, scale, (learnt, asked))
 
 
 def _activities(path: pathlib.Path, names: Sequence[str]) -> list[float]:
@@ -203,7 +203,7 @@ def _rdkit() -> Any:
         parse=Chem.MolFromSmiles,
         write=Chem.MolToSmiles,
         tpsa=rdMolDescriptors.CalcTPSA,
-        logp=Crippen.MolLogP,
+        logp=Crippen.MolLogP,  # pyright: ignore[reportAttributeAccessIssue] - set at import
         quiet=rdBase.BlockLogs,
         data=pathlib.Path(RDConfig.RDDataDir),
         contrib=pathlib.Path(RDConfig.RDContribDir),
