@@ -22,11 +22,11 @@ FLOORS: dict[molecules.Target, float] = {"tpsa": 0.99, "logp": 0.97, "activity":
 def experiment(
     target: molecules.Target = "tpsa",
     width: int = 96,
-    depth: int = 4,
+    depth: int = 3,
     largest: int = 40,
     dropout: float = 0.0,
     weight_decay: float = 1e-2,
-    learning_rate: float = 2e-3,
+    learning_rate: float = 4e-3,
     batch_size: int = 64,
     steps: int = 2000,
 ) -> Run:

@@ -15,11 +15,11 @@ DIRECTIONS = ((0, 1), (0, -1), (1, 0), (-1, 0))  # rows and columns in a step
 
 
 def load(
-    train: int = 2000,
+    train: int = 20_000,
     test: int = 1000,
-    side: int = 10,
+    side: int = 6,
     moments: int = 12,
-    dots: int = 3,
+    dots: int = 2,
     seen: float = 0.8,
     noise: float = 0.02,
     seed: int = 0,

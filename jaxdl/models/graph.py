@@ -136,13 +136,15 @@ class GraphNetwork(nn.Module):
         x = layer_norm.LayerNorm(dtype=self.dtype, name="norm_output")(x)
         x = nn.relu(dense.Dense(self.width, dtype=self.dtype, name="hidden")(x))
         x = dropout.Dropout(self.dropout, name="dropout_output")(x, train)
-        x = dense.Dense(self.outputs, dtype=self.dtype, name="output")(x).astype(jnp.float32)
-        if self.readout == "nodes":
-            return x
-        total = (x * g.node_mask[..., None]).sum(axis=1)
-        if self.readout == "sum":
-            return total
-        return total / jnp.maximum(g.node_mask.sum(axis=1), 1)[:, None]
+        if self.readout != "nodes":
+            x = (x * g.node_mask[..., None].astype(x.dtype)).sum(axis=1)
+        if self.readout == "mean":
+            x = x / jnp.maximum(g.node_mask.sum(axis=1), 1)[:, None].astype(x.dtype)
+        # After the sum, so that its bias stands once for a graph, not for every node.
+        x = dense.Dense(
+            self.outputs, dtype=self.dtype, kernel_init=nn.initializers.zeros, name="output"
+        )(x)
+        return x.astype(jnp.float32)
 
     def _layer(self, name: str) -> Any:
         if self.layer == "gat":
