@@ -20,9 +20,11 @@ def cross_entropy(logits: Float[Array, "*b k"], batch: dict[str, Any]) -> dict[s
 
     A target outside makes the loss NaN.
     A prediction counts as right where the target's logit is strictly the largest.
+    Where the batch has a "mask", of the target's shape, only predictions where it is not 0 count.
     """
     losses, right = _log_loss(logits, batch["target"])
-    return {"loss": metrics.Mean.of(losses), "accuracy": metrics.Mean.of(right)}
+    mask = batch.get("mask")
+    return {"loss": metrics.Mean.of(losses, mask), "accuracy": metrics.Mean.of(right, mask)}
 
 
 def next_token(logits: Float[Array, "b n v"], batch: dict[str, Any]) -> dict[str, Any]:
