@@ -12,6 +12,7 @@ from typing import Any
 import jax.numpy as jnp
 import optax
 
+from jaxdl import metrics
 from jaxdl.data import batches, ratings
 from jaxdl.learners import gradient
 from jaxdl.models import recommender
@@ -22,7 +23,7 @@ def experiment(
     users: int = 500,
     items: int = 400,
     rank: int = 5,
-    decay: float = 0.02,
+    decay: float = 0.05,
     learning_rate: float = 1e-2,
     batch_size: int = 1000,
     steps: int = 2000,
@@ -33,7 +34,7 @@ def experiment(
     shape = optax.cosine_decay_schedule(1.0, steps)
 
     def rmse(outputs: recommender.Rated, batch: dict[str, Any]) -> dict[str, Any]:
-        return {"rmse": ratings.RootMean.of(jnp.square(outputs.rating - batch["target"]))}
+        return {"rmse": metrics.RootMean.of(jnp.square(outputs.rating - batch["target"]))}
 
     return Run(
         learner=gradient.supervised(

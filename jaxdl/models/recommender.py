@@ -1,4 +1,4 @@
-"""Recommenders: the rating of an item by a user from factors of both, or from what is known of them.
+"""Recommenders: how a user rates an item, from factors of both, or from what is known of them.
 
 Koren, Bell and Volinsky, "Matrix factorization techniques for recommender systems" (2009); two
 towers: Huang et al., "Learning deep structured semantic models for web search" (2013), and Yi et
@@ -115,5 +115,8 @@ class TwoTowers(nn.Module):
 
 
 def in_batch(outputs: Float[Array, "b b"], batch: dict[str, Any]) -> dict[str, Any]:
-    """Cross-entropy of each user's own item among all of the batch; "accuracy" is recall at 1."""
+    """Cross-entropy of each user's own item among all of the batch; "accuracy" is recall at 1.
+
+    Both depend on how many the batch holds: tests are best of equal batches.
+    """
     return classification.cross_entropy(outputs, {"target": jnp.arange(outputs.shape[0])})

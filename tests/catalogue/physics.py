@@ -33,5 +33,6 @@ SMALL = {
     "digits_spiking": {"width": 8, "moments": 4, "batch_size": 8},
     "ising_vqe": {"sites": 2, "depth": 1},
     "molecules_gin": {"width": 8, "depth": 1, "largest": 6, "batch_size": 8},
+    "ratings_factorisation": {"users": 20, "items": 20, "batch_size": 8},
     "moving_spiking": {"width": 8, "examples": 16, "batch_size": 8},
 }
