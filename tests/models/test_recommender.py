@@ -67,7 +67,7 @@ def test_two_towers_are_cosines_and_a_softmax_over_the_batch():
     model = recommender.TwoTowers(width=3, features=(4,), temperature=0.5)
     keys = jax.random.split(jax.random.key(0), 3)
     x = {"user": jax.random.normal(keys[0], (5, 6)), "item": jax.random.normal(keys[1], (5, 2))}
-    variables = model.init(keys[2], x)
+    variables = jax.tree.map(lambda a: a + 0.1, model.init(keys[2], x))  # no bias is zero
     scores = np.asarray(model.apply(variables, x))
     units = []
     for name in ("user", "item"):
