@@ -53,6 +53,7 @@ class Factorisation(nn.Module):
         mean = self.param("mean", lambda key: jnp.asarray(self.mean, jnp.float32))
         small = nn.initializers.normal(0.1)  # all alike, factors would get no gradient
         tables = {"user": self.users, "item": self.items}
+        squares = jnp.zeros(len(pairs))
         factors, biases = [], []
         for column, (name, count) in enumerate(tables.items()):
             index = pairs[:, column]
@@ -60,9 +61,9 @@ class Factorisation(nn.Module):
             bias = nn.Embed(count, 1, embedding_init=nn.initializers.zeros, name=f"{name}_bias")
             factors.append(table(index))
             biases.append(bias(index)[:, 0])
+            squares += (factors[-1] ** 2).sum(-1) + biases[-1] ** 2
         rating = mean + sum(biases) + (factors[0] * factors[1]).sum(-1)
-        squares = sum((factor**2).sum(-1) for factor in factors)
-        return Rated(rating, squares + sum(bias**2 for bias in biases))
+        return Rated(rating, squares)
 
 
 def squared_error(decay: Any = 0.0) -> Any:
