@@ -25,16 +25,18 @@ def experiment(
     width: int = 96,
     depth: int = 3,
     largest: int = 40,
+    first: int = 5000,
     dropout: float = 0.0,
     weight_decay: float = 1e-2,
     learning_rate: float = 4e-3,
     batch_size: int = 64,
     steps: int = 2000,
 ) -> Run:
-    """AdamW with a cosine on the squared error; molecules of more atoms than `largest` are left
-    out; the test reads a moving average.
+    """AdamW with a cosine on the squared error; the test reads a moving average.
+
+    first, largest: of the first so many molecules those of up to so many atoms.
     """
-    data = molecules.load(target, largest)
+    data = molecules.load(target, largest, first)
     model = graph.GraphNetwork(1, width, depth, "gin", dropout=dropout)
     shape = optax.cosine_decay_schedule(1.0, steps)
     optimizer = optax.adamw(lambda step: learning_rate * shape(step), weight_decay=weight_decay)

@@ -16,7 +16,7 @@ import numpy as np
 
 from jaxdl import errors
 from jaxdl.data import splits
-from jaxdl.nn import graph
+from jaxdl.nn import graph, limits
 
 Target = Literal["tpsa", "logp", "activity"]
 ELEMENTS = ("C", "N", "O", "S", "P", "F", "Cl", "Br", "I", "B", "Si")
@@ -45,14 +45,15 @@ class Labelled(NamedTuple):
     smiles: tuple[list[str], list[str]]
 
 
-def read(path: pathlib.Path, skip: bool = False) -> Molecules:
+def read(path: pathlib.Path, skip: bool = False, first: int | None = None) -> Molecules:
     """A file of SMILES, one on each line, with a name after it.
 
     skip: leave out lines that are no molecule rather than raise errors.InputError.
+    first: read so many lines; None reads all.
     """
     chemistry = _rdkit()
     try:
-        lines = path.read_text().splitlines()
+        lines = path.read_text().splitlines()[:first]
     except (OSError, UnicodeDecodeError) as error:
         raise errors.InputError(f"{path} must be a readable file of SMILES: {error}.") from error
     found, names, skipped = [], [], []
@@ -109,21 +110,26 @@ def graphs(molecules: Sequence[Any], atoms: int, bonds: int) -> graph.Graph:
 
 @functools.cache
 def load(
-    target: Target = "tpsa", largest: int = 40, test_fraction: float = 0.2, seed: int = 0
+    target: Target = "tpsa",
+    largest: int = 40,
+    first: int = 5000,
+    test_fraction: float = 0.2,
+    seed: int = 0,
 ) -> Labelled:
-    """Molecules of up to `largest` atoms, with what is to be told of them.
+    """Of the first so many molecules those of up to `largest` atoms, with what is to be told.
 
     target: "tpsa", the topological polar surface area (Ertl et al. 2000), and "logp", the
         octanol-water partition (Wildman and Crippen 1999), are calculated, of NCI's; "activity" is
         measured, of CHEMBL2321810's.
     """
+    limits.at_least(1, "molecules' first", first)
     chemistry = _rdkit()
     if target == "activity":
         folder = chemistry.contrib / "FreeWilson" / "data"
-        molecules = read(folder / "CHEMBL2321810.smi")
+        molecules = read(folder / "CHEMBL2321810.smi", first=first)
         values = _activities(folder / "CHEMBL2321810_act.csv", molecules.names)
     else:
-        molecules = read(chemistry.data / "NCI" / "first_5K.smi", skip=True)
+        molecules = read(chemistry.data / "NCI" / "first_5K.smi", skip=True, first=first)
         values = [getattr(chemistry, target)(molecule) for molecule in molecules.found]
     kept = [i for i, m in enumerate(molecules.found) if m.GetNumAtoms() <= largest]
     if not kept:

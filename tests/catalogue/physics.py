@@ -32,7 +32,7 @@ SMALL = {
     "circle_quantum": {"qubits": 1, "layers": 1, "points": 64, "batch_size": 8},
     "digits_spiking": {"width": 8, "moments": 4, "batch_size": 8},
     "ising_vqe": {"sites": 2, "depth": 1},
-    "molecules_gin": {"width": 8, "depth": 1, "largest": 6, "batch_size": 8},
+    "molecules_gin": {"width": 8, "depth": 1, "first": 60, "batch_size": 8},
     "ratings_factorisation": {"users": 20, "items": 20, "batch_size": 8},
     "moving_spiking": {"width": 8, "examples": 16, "batch_size": 8},
 }

@@ -39,7 +39,7 @@ def test_what_is_aromatic_is_told_from_what_is_not():
 
 
 def test_the_real_molecules():
-    data = molecules.load("activity", largest=30)
+    data = molecules.load("activity", largest=30, first=200)
     nodes = data.train["input"].nodes
     assert len(jax.tree.leaves(data.train["input"])) == 6
     assert nodes.shape[1] <= 30 and nodes.shape[2] == molecules.NODES
