@@ -34,6 +34,7 @@ def experiment(
         classification.cross_entropy,
         optax.adam(lambda step: learning_rate * shape(step)),
         scores=segmentation.overlap,
+        average=0.98,
     )
     shown = {name: x[:8] for name, x in test.items()}
     return Run(

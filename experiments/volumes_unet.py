@@ -34,6 +34,7 @@ def experiment(
         segmentation.cross_entropy_and_dice,
         optax.adam(lambda step: learning_rate * shape(step)),
         scores=segmentation.overlap,
+        average=0.98,
     )
     shown = {name: x[:8] for name, x in test.items()}
     return Run(

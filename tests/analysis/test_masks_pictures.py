@@ -26,9 +26,9 @@ def test_one_below_the_other_in_colours(shape):
     assert found.shape == (2, 9, 4, 3)
     np.testing.assert_allclose(found[:, :3], 0.5)
     middle = target if len(shape) == 3 else target[:, 2]
-    np.testing.assert_allclose(found[:, 3:6], masks.coloured(middle))
-    np.testing.assert_allclose(found[:, 6:], masks.coloured(np.where(middle == 0, 3, 0)))
-    assert len({tuple(row) for row in np.asarray(masks.coloured(np.arange(8)))}) == 8
+    np.testing.assert_allclose(found[:, 3:6], masks.coloured(jnp.asarray(middle)))
+    np.testing.assert_allclose(found[:, 6:], masks.coloured(jnp.where(middle == 0, 3, 0)))
+    assert len({tuple(row) for row in np.asarray(masks.coloured(jnp.arange(8)))}) == 8
 
 
 def test_of_what_predicts_alone():
