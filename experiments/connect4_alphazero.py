@@ -19,7 +19,7 @@ from jaxdl import metrics
 from jaxdl.data import batches
 from jaxdl.envs import pgx_games, tree_search
 from jaxdl.learners import self_play
-from jaxdl.models import mlp
+from jaxdl.models import mirrored, mlp
 from jaxdl.run import AtLeast, Run
 
 UPDATES = 8
@@ -30,14 +30,16 @@ def experiment(
     depth: int = 3,
     simulations: int = 32,
     parallel: int = 128,
+    memory: int = 128,
     trace: float = 0.8,
+    average: float = 0.99,
     learning_rate: float = 2e-3,
     episodes: int = 200,
     steps: int = 2000,
 ) -> Run:
     """AdamW, its learning rate falling to 0; `episodes` games are played in the test."""
     game = pgx_games.connect_four()
-    model = mlp.MLP(features=(width,) * depth, outputs=game.actions + 1)
+    model = mirrored.Mirrored(mlp.MLP(features=(width,) * depth, outputs=game.actions + 1))
 
     def examine(player: self_play.Player, batch: Any, key: Any) -> dict[str, Any]:
         opponent = functools.partial(tree_search.plain, game, simulations=4 * simulations)
@@ -57,7 +59,8 @@ def experiment(
         examine,
         simulations=simulations,
         parallel=parallel,
-        memory=128,
+        memory=memory,
+        average=average,
         updates=UPDATES,
         batch_size=512,
         opening=16,

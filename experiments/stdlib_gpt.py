@@ -19,6 +19,7 @@ from jaxdl.data import batches, text
 from jaxdl.learners import gradient
 from jaxdl.losses import classification
 from jaxdl.models import gpt
+from jaxdl.nn import decoding
 from jaxdl.run import AtMost, Run
 
 PROMPT = "def "  # what the samples go on from
@@ -69,6 +70,6 @@ def sample(model: gpt.GPT, params: Any, key: Any, prompt: str = PROMPT) -> summa
     """What the model writes after the prompt, as a block of code."""
     tokens = jnp.asarray(text.encode(prompt), jnp.int32)[None]
     length = model.length - tokens.shape[1]
-    written = gpt.generate(model, params, tokens, length, key, temperature=0.8, top_k=40)
+    written = decoding.generate(model, params, tokens, length, key, temperature=0.8, top_k=40)
     code = prompt + text.decode(np.asarray(written[0]))
     return summary.Text("\n".join(f"    {line}" for line in code.splitlines()))

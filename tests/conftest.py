@@ -14,6 +14,7 @@ os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(CACHE))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
 
 sys.path.append(str(pathlib.Path(__file__).parent / "data"))  # image_files writes small data sets
+sys.path.append(str(pathlib.Path(__file__).parent / "fixtures"))  # what their scripts share
 
 import jaxdl  # noqa: E402, F401 - sets the flags JAX needs, before JAX is imported
 

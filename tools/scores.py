@@ -15,15 +15,15 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any
 
+import architectures
 import rich.console
 import rich.table
 import tyro
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-BEGIN, END = "<!-- scores: begin -->", "<!-- scores: end -->"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -144,13 +144,27 @@ def table(measured: Sequence[Measured], before: str = "") -> str:
 
 
 def write(readme: pathlib.Path, measured: Sequence[Measured]) -> None:
-    """Put the scores into the table between its marks in the README; other rows stay."""
-    content = readme.read_text()
-    before, _, rest = content.partition(BEGIN)
-    text, found, after = rest.partition(END)
+    """Put the scores into the table between its marks in the README, where other rows stay, and
+    what the architectures reached into theirs.
+    """
+    replace(readme, "scores", lambda before: table(measured, before))
+    scores = readme.read_text().partition(mark("scores", "begin"))[2]
+    replace(readme, "architectures", lambda before: architectures.table(ROOT, scores))
+
+
+def mark(name: str, at: str) -> str:
+    """Where a table of the README begins or ends."""
+    return f"<!-- {name}: {at} -->"
+
+
+def replace(readme: pathlib.Path, name: str, made: Callable[[str], str]) -> None:
+    """Make a table of the README anew from what it is."""
+    begin, end = mark(name, "begin"), mark(name, "end")
+    before, _, rest = readme.read_text().partition(begin)
+    text, found, after = rest.partition(end)
     if not found:
-        raise SystemExit(f"{readme} must hold the marks {BEGIN} and {END}.")
-    readme.write_text(f"{before}{BEGIN}\n{table(measured, text)}\n{END}{after}")
+        raise SystemExit(f"{readme} must hold the marks {begin} and {end}.")
+    readme.write_text(f"{before}{begin}\n{made(text)}\n{end}{after}")
 
 
 def main(

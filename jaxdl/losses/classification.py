@@ -22,11 +22,12 @@ def cross_entropy(logits: Float[Array, "*b k"], batch: dict[str, Any]) -> dict[s
     A prediction counts as right where the target's logit is strictly the largest.
     Floats of shape (*b, k) are soft labels, probabilities of sum 1, such as of mixtures; right is
     then the share that the label gives to the class whose logit is strictly the largest.
+    Where the batch has a "mask", of shape (*b), only predictions where it is not 0 count.
     """
-    target = batch["target"]
+    target, mask = batch["target"], batch.get("mask")
     whole = jnp.issubdtype(target.dtype, jnp.integer)
     losses, right = _log_loss(logits, target) if whole else _soft_loss(logits, target)
-    return {"loss": metrics.Mean.of(losses), "accuracy": metrics.Mean.of(right)}
+    return {"loss": metrics.Mean.of(losses, mask), "accuracy": metrics.Mean.of(right, mask)}
 
 
 def next_token(logits: Float[Array, "b n v"], batch: dict[str, Any]) -> dict[str, Any]:

@@ -133,10 +133,12 @@ def routed(votes: Float[Array, "b n k d"], iterations: int) -> Float[Array, "b k
     """
     fixed = jax.lax.stop_gradient(votes)
     agreement = jnp.zeros(votes.shape[:-1], votes.dtype)
+    weights = jnp.full(votes.shape[:-1], 1 / votes.shape[2], votes.dtype)
     for _ in range(iterations - 1):
-        capsules = squash(jnp.einsum("bnk,bnkd->bkd", jax.nn.softmax(agreement), fixed))
+        capsules = squash(jnp.einsum("bnk,bnkd->bkd", weights, fixed))
         agreement = agreement + jnp.einsum("bnkd,bkd->bnk", fixed, capsules)
-    return squash(jnp.einsum("bnk,bnkd->bkd", jax.nn.softmax(agreement), votes))
+        weights = jax.nn.softmax(agreement)
+    return squash(jnp.einsum("bnk,bnkd->bkd", weights, votes))
 
 
 def margin_loss(

@@ -3,7 +3,7 @@ Multitask Learners"), with learned or rotary positions (Su et al. 2021).
 """
 
 import functools
-from typing import Any, NamedTuple
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -11,14 +11,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from jaxdl import errors
-from jaxdl.nn import attention, dense, dropout, layer_norm, layout, limits, sampling, transformer
-
-
-class Cache(NamedTuple):
-    """What a model remembers of the tokens it has read: keys and values per block, and how many."""
-
-    blocks: tuple[attention.Cache, ...]
-    length: Int[Array, ""]
+from jaxdl.models import pretrained
+from jaxdl.nn import decoding, dense, dropout, layer_norm, layout, limits, transformer
 
 
 class GPT(nn.Module):
@@ -74,15 +68,15 @@ class GPT(nn.Module):
 
     @nn.compact
     def advance(
-        self, x: Int[Array, "b n"], cache: Cache | None = None, train: bool = False
-    ) -> tuple[Float[Array, "b n v"], Cache | None]:
+        self, x: Int[Array, "b n"], cache: decoding.Cache | None = None, train: bool = False
+    ) -> tuple[Float[Array, "b n v"], decoding.Cache | None]:
         """Logits, and the cache with x read in; x goes on after what the cache has read.
 
         `logits, cache = model.apply(variables, tokens, cache, method="advance")`, begun with
-        `empty_cache(model, batch)`, gives what the whole sequence at once gives. The cache holds
+        `model.empty_cache(batch)`, gives what the whole sequence at once gives. The cache holds
         `length` tokens; more must not be put in.
         """
-        self._check_input(x)
+        decoding.check_tokens("GPT", x, self.length)
         start = jnp.zeros((), jnp.int32) if cache is None else cache.length
         small = nn.initializers.normal(0.02)
         embed = nn.Embed(
@@ -119,7 +113,7 @@ class GPT(nn.Module):
                 self.vocabulary, False, self.dtype, kernel_init=small, name="output"
             )
             logits = output(y)
-        cache = None if cache is None else Cache(tuple(blocks), start + x.shape[1])
+        cache = None if cache is None else decoding.Cache(tuple(blocks), start + x.shape[1])
         return layout.constrain(logits.astype(jnp.float32), "batch", None, "tensor"), cache
 
     def _places(self, count: int, start: Int[Array, ""]) -> Float[Array, "n d"]:
@@ -130,16 +124,12 @@ class GPT(nn.Module):
         table = places.embedding.astype(self.dtype)
         return jax.lax.dynamic_slice_in_dim(table, start, count)
 
-    def _check_input(self, x: Array) -> None:
-        if not jnp.issubdtype(x.dtype, jnp.integer) or x.ndim != 2:
-            raise errors.InputError(
-                f"GPT's input must be integer tokens (b, n), got {x.dtype}{list(x.shape)}."
-            )
-        if x.shape[1] > self.length:
-            raise errors.InputError(
-                f"GPT's input must have at most {self.length} tokens, its context, "
-                f"got {x.shape[1]}. Cut the text or make a model with a greater length."
-            )
+    def empty_cache(self, batch: int) -> decoding.Cache:
+        """The cache of a model that has read nothing yet."""
+        heads = self.groups or self.heads
+        return decoding.empty_cache(
+            batch, self.length, self.depth, heads, self.width // self.heads, self.dtype
+        )
 
 
 # Table 2 of the paper; the counts of parameters are those of the published files.
@@ -157,64 +147,86 @@ RULES = (
 )
 
 
-def empty_cache(model: GPT, batch: int) -> Cache:
-    """The cache of a model that has read nothing yet."""
-    shape = (batch, model.length, model.groups or model.heads, model.width // model.heads)
-    blocks = tuple(
-        attention.Cache(jnp.zeros(shape, model.dtype), jnp.zeros(shape, model.dtype))
-        for _ in range(model.depth)
+def _from_config(config: pretrained.Config) -> GPT:
+    return GPT(
+        vocabulary=config["vocab_size"],
+        length=config["n_positions"],
+        width=config["n_embd"],
+        depth=config["n_layer"],
+        heads=config["n_head"],
+        tied=config.get("tie_word_embeddings", True),
     )
-    return Cache(blocks, jnp.zeros((), jnp.int32))
 
 
-def generate(
-    model: GPT,
-    params: Any,
-    prompt: Int[Array, "b n"],
-    length: int,
-    key: Any,
-    temperature: sampling.Scalar = 1.0,
-    top_k: int | None = None,
-    top_p: sampling.Scalar | None = None,
-) -> Int[Array, "b m"]:
-    """`length` tokens that go on after the prompt, drawn as `sampling.sample` says; 0 is greedy.
-
-    One compiled program for each model, size of prompt, length and top_k.
-    """
-    if length < 1:
+def _to_config(model: GPT) -> pretrained.Config:
+    if model.positions != "learned" or model.groups not in (None, model.heads):
         raise errors.InputError(
-            f"The number of tokens to generate must be at least 1, got {length}."
+            "A GPT in the form of GPT2LMHeadModel must have learned positions and no groups, got "
+            f"{model.positions!r} and groups {model.groups}."
         )
-    if prompt.shape[1] < 1:
-        raise errors.InputError("The prompt must have at least 1 token, got 0.")
-    if prompt.shape[1] + length > model.length:
-        raise errors.InputError(
-            f"Prompt and generated tokens must fit the model's context of {model.length}, "
-            f"got {prompt.shape[1]} + {length}. Cut the prompt or generate fewer."
-        )
-    return _generate(model, params, prompt, length, key, temperature, top_k, top_p)
+    return {
+        "vocab_size": model.vocabulary,
+        "n_positions": model.length,
+        "n_embd": model.width,
+        "n_layer": model.depth,
+        "n_head": model.heads,
+        "tie_word_embeddings": model.tied,
+        "resid_pdrop": model.dropout,
+        "embd_pdrop": model.dropout,
+        "attn_pdrop": 0.0,
+        "bos_token_id": 0,
+    }
 
 
-@functools.partial(jax.jit, static_argnames=("model", "length", "top_k"))
-def _generate(
-    model: GPT,
-    params: Any,
-    prompt: Array,
-    length: int,
-    key: Any,
-    temperature: Any,
-    top_k: int | None,
-    top_p: Any,
-) -> Array:
-    def read(tokens: Array, cache: Cache) -> tuple[Array, Cache]:
-        advanced: Any = model.apply({"params": params}, tokens, cache, method="advance")
-        return advanced[0][:, -1], advanced[1]
-
-    def write(carry: tuple[Array, Cache], key: Any) -> tuple[tuple[Array, Cache], Array]:
-        logits, cache = carry
-        token = sampling.sample(key, logits, temperature, top_k, top_p)
-        return read(token[:, None], cache), token
-
-    carry = read(prompt, empty_cache(model, prompt.shape[0]))
-    _, tokens = jax.lax.scan(write, carry, jax.random.split(key, length))
-    return tokens.T
+_Row = pretrained.Tensor
+_BLOCK, _OURS = "transformer.h.{n}.", "block_{n}/"
+_QKV = ("query", "key", "value")
+PRETRAINED = (
+    pretrained.Format(
+        model=GPT,
+        model_type="gpt2",
+        architectures=("GPT2LMHeadModel",),
+        module=_from_config,
+        config=_to_config,
+        tensors=(
+            _Row("transformer.wte.weight", "tokens/embedding"),
+            _Row("transformer.wpe.weight", "positions/embedding"),
+            _Row(_BLOCK + "ln_1.weight", _OURS + "norm_1/scale"),
+            _Row(_BLOCK + "ln_1.bias", _OURS + "norm_1/bias"),
+            # A "Conv1D" there is a matrix (in, out), and needs no turning.
+            _Row(
+                _BLOCK + "attn.c_attn.weight",
+                tuple(f"{_OURS}attention/{part}/kernel" for part in _QKV),
+                pretrained.split(3),
+            ),
+            _Row(
+                _BLOCK + "attn.c_attn.bias",
+                tuple(f"{_OURS}attention/{part}/bias" for part in _QKV),
+                pretrained.split(3),
+            ),
+            _Row(_BLOCK + "attn.c_proj.weight", _OURS + "attention/output/kernel"),
+            _Row(_BLOCK + "attn.c_proj.bias", _OURS + "attention/output/bias"),
+            _Row(_BLOCK + "ln_2.weight", _OURS + "norm_2/scale"),
+            _Row(_BLOCK + "ln_2.bias", _OURS + "norm_2/bias"),
+            _Row(_BLOCK + "mlp.c_fc.weight", _OURS + "mlp/up/kernel"),
+            _Row(_BLOCK + "mlp.c_fc.bias", _OURS + "mlp/up/bias"),
+            _Row(_BLOCK + "mlp.c_proj.weight", _OURS + "mlp/down/kernel"),
+            _Row(_BLOCK + "mlp.c_proj.bias", _OURS + "mlp/down/bias"),
+            _Row("transformer.ln_f.weight", "norm/scale"),
+            _Row("transformer.ln_f.bias", "norm/bias"),
+            _Row("lm_head.weight", "output/kernel", pretrained.TRANSPOSED),
+        ),
+        supported={
+            "activation_function": ("gelu_new", "gelu_pytorch_tanh"),
+            "layer_norm_epsilon": (1e-5,),
+            "scale_attn_weights": (True,),
+            "scale_attn_by_inverse_layer_idx": (False,),
+            "reorder_and_upcast_attn": (False, True),
+            "n_inner": (None,),
+            "add_cross_attention": (False,),
+        },
+        prefix="transformer.",
+        # The causal mask, and the tied matrix's second name, in files of older versions.
+        ignored=(r"attn\.(masked_)?bias$", r"^lm_head\.weight$"),
+    ),
+)

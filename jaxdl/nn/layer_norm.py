@@ -1,4 +1,5 @@
-"""Layer normalisation (Ba, Kiros and Hinton 2016), with its derivative written out.
+"""Layer normalisation (Ba, Kiros and Hinton 2016), with its derivative written out, and root mean
+square normalisation (Zhang and Sennrich 2019), which only scales.
 
 Left to autodiff, the gradient goes back through variance and mean one after the other; the closed
 form needs two independent means. A small GPT's training step on CPU takes 0.91 of the time with it.
@@ -29,6 +30,22 @@ class LayerNorm(nn.Module):
         rows = x.reshape(-1, x.shape[-1]).astype(jnp.float32)
         rows = _standardize(rows, self.epsilon) * scale[None] + bias[None]
         return rows.reshape(x.shape).astype(self.dtype)
+
+
+class RMSNorm(nn.Module):
+    """Mean square 1 over the last axis, then `scale`; computed in float32, returned in `dtype`."""
+
+    epsilon: float = 1e-6
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "*b d"]) -> Float[Array, "*b d"]:
+        scale = self.param("scale", nn.initializers.ones, x.shape[-1:])
+        rows = x.reshape(-1, x.shape[-1]).astype(jnp.float32)
+        size = jax.lax.rsqrt((rows * rows).mean(-1, keepdims=True) + self.epsilon)
+        # Rounded to dtype before it is scaled, as Llama does.
+        rows = (rows * size).astype(self.dtype) * scale.astype(self.dtype)[None]
+        return rows.reshape(x.shape)
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(1,))

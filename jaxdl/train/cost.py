@@ -1,4 +1,5 @@
-"""What a program costs, counted on its jaxpr: multiplications, equations, and whether it convolves.
+"""What a program costs, counted on its jaxpr: multiplications, equations, and whether it convolves;
+and the memory that it takes once compiled.
 
 XLA's own estimate counts the body of a loop once; this one knows how often a scan runs.
 """
@@ -37,6 +38,17 @@ def of(jaxpr: Any) -> Cost:
         convolves |= any(cost.convolves for cost in inner)
         convolves |= equation.primitive.name == "conv_general_dilated"
     return Cost(flops, operations, convolves)
+
+
+def memory(compiled: Any) -> int:
+    """The bytes that a compiled function takes, its arguments and results among them; 0 where the
+    backend does not tell.
+    """
+    found = compiled.memory_analysis()
+    if found is None:
+        return 0
+    needed = found.argument_size_in_bytes + found.temp_size_in_bytes
+    return needed + found.output_size_in_bytes - found.alias_size_in_bytes
 
 
 def _branch(equation: Any) -> list[Cost]:

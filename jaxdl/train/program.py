@@ -153,7 +153,7 @@ class Program:
         count = self.layout.chunk
         arguments = self.shape, self.who, self._placed(data), np.uint32(0)
         make = functools.partial(self._advancing, count)
-        return _needed(self._compile(("advance", count), make, *arguments))
+        return cost.memory(self._compile(("advance", count), make, *arguments))
 
     def examining_memory(self, select: batches.Select, data: batches.Data) -> int:
         """Likewise of the evaluation of a test's batch."""
@@ -162,7 +162,7 @@ class Program:
             found = self._examine.lower(
                 select, self.shape.state, self.who, self._placed(data), zero, zero
             ).compile()
-        return _needed(found)
+        return cost.memory(found)
 
     def batch_shape(self) -> Any:
         """The shapes and dtypes of one training batch, None without data."""
@@ -367,14 +367,6 @@ class Program:
                 self._compiled[name] = make().lower(*arguments).compile()
             self.compile_seconds += time.perf_counter() - start
         return self._compiled[name]
-
-
-def _needed(compiled: Any) -> int:
-    found = compiled.memory_analysis()
-    if found is None:
-        return 0
-    needed = found.argument_size_in_bytes + found.temp_size_in_bytes
-    return needed + found.output_size_in_bytes - found.alias_size_in_bytes
 
 
 def _unmoved(data: Any) -> Any:

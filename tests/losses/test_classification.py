@@ -194,3 +194,14 @@ def test_confusion_takes_the_most_likely_class():
     np.testing.assert_array_equal(
         matrix, sklearn.metrics.confusion_matrix(target, np.argmax(logits, -1))
     )
+
+
+def test_only_what_the_mask_shows_counts():
+    logits = jax.random.normal(jax.random.key(0), (2, 3, 5))
+    target, mask = jnp.array([[0, 1, 9], [2, 3, 4]]), jnp.array([[1, 1, 0], [0, 1, 1]])
+    measured = classification.cross_entropy(logits, {"target": target, "mask": mask})
+    shown = logits[mask > 0], {"target": target[mask > 0]}
+    wanted = classification.cross_entropy(*shown)
+    for name in ("loss", "accuracy"):
+        assert measured[name].count == 4
+        np.testing.assert_allclose(measured[name].total, wanted[name].total, rtol=1e-6)

@@ -4,6 +4,7 @@ import functools
 import pathlib
 import re
 
+import hf
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -12,6 +13,7 @@ import pytest
 from jaxdl import errors
 from jaxdl.losses import classification
 from jaxdl.models import gpt
+from jaxdl.nn import decoding
 
 FIXTURE = np.load(pathlib.Path(__file__).parent.parent / "fixtures" / "gpt.npz")
 SMALL = functools.partial(gpt.GPT, vocabulary=17, length=12, width=16, depth=2, heads=4)
@@ -58,6 +60,11 @@ def test_logits_loss_and_gradients_equal_torch():
         np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-5 * largest, err_msg=name)
 
 
+def test_logits_and_gradients_equal_transformers(tmp_path):
+    model, variables, kept = hf.language_model_equals("gpt", tmp_path)
+    hf.parts_equal_the_whole(model, variables, kept["tokens"], kept["logits"])
+
+
 @pytest.mark.parametrize(
     ("variant", "count"),
     [
@@ -68,9 +75,7 @@ def test_logits_loss_and_gradients_equal_torch():
     ],
 )
 def test_published_sizes(variant, count):
-    tokens = jax.ShapeDtypeStruct((1, 2), jnp.int32)
-    shapes = jax.eval_shape(variant().init, jax.random.key(0), tokens)
-    assert sum(leaf.size for leaf in jax.tree.leaves(shapes)) == count
+    assert hf.parameters(variant) == count
 
 
 @pytest.mark.parametrize(
@@ -83,7 +88,7 @@ def test_cache_gives_what_the_whole_sequence_gives(positions, groups, tied):
     advance = jax.jit(
         lambda tokens, cache: model.apply({"params": params}, tokens, cache, method="advance")
     )
-    logits, cache = advance(tokens[:, :5], gpt.empty_cache(model, 2))
+    logits, cache = advance(tokens[:, :5], model.empty_cache(2))
     parts = [logits]
     for n in range(5, 12):
         logits, cache = advance(tokens[:, n : n + 1], cache)
@@ -106,7 +111,7 @@ def test_no_token_sees_a_later_one(positions):
 def test_greedy_generation_equals_argmax_of_the_full_forward():
     model, params = made()
     prompt = jnp.asarray([[1, 2, 3], [4, 5, 6]], jnp.int32)
-    out = gpt.generate(model, params, prompt, 6, jax.random.key(0), temperature=0.0)
+    out = decoding.generate(model, params, prompt, 6, jax.random.key(0), temperature=0.0)
     apply, tokens = jax.jit(model.apply), np.asarray(prompt)
     for _ in range(6):
         padded = np.zeros((2, 12), np.int32)
@@ -119,7 +124,7 @@ def test_greedy_generation_equals_argmax_of_the_full_forward():
 def test_generation_depends_on_its_key_and_stays_in_the_vocabulary():
     model, params = made()
     prompt = jnp.zeros((1, 2), jnp.int32)
-    draw = functools.partial(gpt.generate, model, params, prompt, 10, top_k=8, top_p=0.95)
+    draw = functools.partial(decoding.generate, model, params, prompt, 10, top_k=8, top_p=0.95)
     one, again, other = (draw(jax.random.key(seed)) for seed in (1, 1, 2))
     np.testing.assert_array_equal(one, again)
     assert (np.asarray(one) != np.asarray(other)).any()
@@ -174,8 +179,8 @@ def test_bad_inputs_are_refused():
     with pytest.raises(errors.InputError, match="at most 12 tokens, its context, got 13"):
         model.apply({"params": params}, jnp.zeros((1, 13), jnp.int32))
     with pytest.raises(errors.InputError, match=r"context of 12, got 10 \+ 3"):
-        gpt.generate(model, params, jnp.zeros((1, 10), jnp.int32), 3, key)
+        decoding.generate(model, params, jnp.zeros((1, 10), jnp.int32), 3, key)
     with pytest.raises(errors.InputError, match="at least 1 token, got 0"):
-        gpt.generate(model, params, jnp.zeros((1, 0), jnp.int32), 3, key)
+        decoding.generate(model, params, jnp.zeros((1, 0), jnp.int32), 3, key)
     with pytest.raises(errors.InputError, match="generate must be at least 1, got 0"):
-        gpt.generate(model, params, jnp.zeros((1, 2), jnp.int32), 0, key)
+        decoding.generate(model, params, jnp.zeros((1, 2), jnp.int32), 0, key)

@@ -15,8 +15,8 @@ FIXTURE = pathlib.Path(__file__).parents[1] / "fixtures" / "rnn.npz"
 CASES = list(itertools.product(("vanilla", "gru", "lstm"), (1, 2), (1, 2)))
 
 
-def load(cell, depth, directions):
-    prefix = f"{cell}_{depth}_{directions}/"
+def load(case):
+    prefix = f"{case}/"
     with np.load(FIXTURE) as arrays:
         return {name.removeprefix(prefix): arrays[name] for name in arrays if prefix in name}
 
@@ -46,8 +46,20 @@ def difference(a, b):
 
 @pytest.mark.parametrize(("cell", "depth", "directions"), CASES)
 def test_torch(cell, depth, directions):
-    arrays = load(cell, depth, directions)
-    size = arrays["y"].shape[-1]
+    compare(load(f"{cell}_{depth}_{directions}"), cell, depth, directions)
+
+
+@pytest.mark.parametrize("cell", ["vanilla", "gru", "lstm"])
+def test_torch_packed(cell):
+    arrays = load(f"{cell}_packed")
+    compare(arrays, cell, 1, 2, jnp.array(arrays["lengths"]))
+
+
+def compare(arrays, cell, depth, directions, lengths=None):
+    size, steps = arrays["y"].shape[-1], arrays["y"].shape[1]
+    inside = np.ones((1, steps, 1), bool)  # beyond its length, a sequence's outputs are any
+    if lengths is not None:
+        inside = (np.arange(steps)[None, :] < arrays["lengths"][:, None])[..., None]
     model = rnn.RNN(size, cell, size // directions, depth, bidirectional=directions == 2)
     output = {"kernel": jnp.eye(size), "bias": jnp.zeros(size)}
     weights = parameters(arrays, cell, depth, directions)
@@ -56,7 +68,8 @@ def test_torch(cell, depth, directions):
     def run(weights, x, start):
         carries = tuple(tuple(states) for states in start)
         variables = {"params": weights | {"output": output}}
-        y, last = model.apply(variables, x, carries, method="advance")
+        y, last = model.apply(variables, x, carries, lengths=lengths, method="advance")
+        y = jnp.where(inside, y, 0)
         last = jnp.stack([jnp.stack(states) for states in last])
         return (y**2).sum() + (last**2).sum(), (y, last)
 

@@ -58,6 +58,44 @@ def test_equals_the_definition(implementation, groups, mask):
     np.testing.assert_allclose(out, by_loops(query, key, value, seen), rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("implementation", ["matmul", "jax"])
+def test_bias_scale_and_both_masks_are_of_the_softmax(implementation):
+    query, key, value = inputs(groups=2)
+    bias = np.random.default_rng(2).standard_normal((1, HEADS, 6, 6)).astype(np.float32)
+    hidden = np.arange(6) < np.array([4, 6])[:, None]
+    seen = numpy_mask("causal", 6, 6) & hidden[:, None]
+    share = HEADS // key.shape[2]
+    scores = np.einsum("bthd,bshd->bhts", query, np.repeat(key, share, 2)) + bias
+    weights = np.where(seen[:, None], np.exp(scores), 0)
+    weights /= weights.sum(-1, keepdims=True)
+    expected = np.einsum("bhts,bshd->bthd", weights, np.repeat(value, share, 2))
+    mask = jnp.asarray(hidden)[:, None]
+    options = {"causal": True, "mask": mask, "bias": jnp.asarray(bias), "scale": 1.0}
+    query, key, value = (jnp.asarray(x) for x in (query, key, value))
+    with jax.default_matmul_precision("highest"):
+        out = attention.attend(query, key, value, **options, implementation=implementation)
+        found = attention.weights(query, key, **options)
+    np.testing.assert_allclose(out, expected, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(found, weights, rtol=1e-5, atol=1e-6)
+
+
+def test_a_memory_is_read_once_and_remembered():
+    layer = attention.MultiHead(2, head_width=3, use_bias=False)
+    random = np.random.default_rng(0)
+    x, memory = (jnp.asarray(random.normal(size=(2, n, 4)), jnp.float32) for n in (3, 5))
+    params = layer.init(jax.random.key(0), x, memory=memory)
+    assert jax.tree.map(jnp.shape, params["params"]["value"]) == {"kernel": (4, 6)}
+    (out, cache), seen = layer.apply(params, x, memory=memory, mutable="intermediates")
+    assert cache.key.shape == (2, 5, 2, 3) and out.shape == x.shape
+    again, _ = layer.apply(params, x, memory=cache)
+    np.testing.assert_array_equal(again, out)
+    (weights,) = seen["intermediates"]["weights"]
+    assert weights.shape == (2, 2, 3, 5)
+    heads = jnp.einsum("bhts,bshd->bthd", weights, cache.value).reshape(2, 3, 6)
+    expected = heads @ params["params"]["output"]["kernel"]
+    np.testing.assert_allclose(out, expected, rtol=1e-5, atol=1e-6)
+
+
 @pytest.mark.parametrize("keys", [7, 8, 12])  # odd, a power of two, neither
 def test_queries_and_keys_may_differ_in_number(keys):
     query, key, value = inputs(time=3, keys=keys)

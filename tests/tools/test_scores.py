@@ -68,3 +68,74 @@ def test_the_table_has_a_row_for_each_and_keeps_those_not_measured(scores):
         "| **0.7500** (0.3536, 2)<br>**1.5000** (0.7071, 2) | 3 s |",
         "| `other` | kept |",
     ]
+
+
+MODEL = '''"""A thing: small, and quick (Elder 1990).
+
+Author and Other, "On things" (1986). More.
+"""
+
+class Thing(nn.Module):
+    pass
+'''
+
+
+README = """A
+<!-- scores: begin -->
+| `x_thing` | X. | test/a | ≥ 1 | **2** (0, 3) | 3 s |
+<!-- scores: end -->
+B
+<!-- architectures: begin -->
+old
+<!-- architectures: end -->
+C
+"""
+
+
+@pytest.fixture
+def checkout(tmp_path):
+    """A checkout of a model in two experiments, one of which uses another more often found."""
+    files = {
+        "jaxdl/models/thing.py": MODEL,
+        "jaxdl/models/base.py": MODEL.replace(" (Elder 1990)", ""),
+        "jaxdl/models/names.py": '"""No module."""\n',
+        "experiments/x_thing.py": "from jaxdl.models import base, thing\n",
+        "experiments/y_base.py": "from jaxdl.models import base\n",
+        "experiments/z_base.py": "from jaxdl.models import base\n",
+        "README.md": README,
+    }
+    for name, text in files.items():
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return tmp_path
+
+
+def test_the_architectures_are_told_from_the_tree(scores, checkout, monkeypatch):
+    monkeypatch.setattr(scores, "ROOT", checkout)
+    scores.write(checkout / "README.md", [])
+    before, _, after = (
+        (checkout / "README.md").read_text().partition("<!-- architectures: begin -->")
+    )
+    assert after.splitlines()[3:] == [
+        '| `base`: A thing | Author and Other, "On things" (1986) |  |  |  |',
+        "| `thing`: A thing | Elder 1990 | `x_thing` | test/a **2** | 3 s |",
+        "<!-- architectures: end -->",
+        "C",
+    ]
+    assert before.startswith("A\n") and "| `x_thing` |" in before
+
+
+def test_every_architecture_has_a_name_and_a_source(scores):
+    import architectures
+
+    found = architectures.found(TOOLS.parent)
+    assert {"gpt", "mlp"} <= {one.name for one in found}
+    assert all(one.about and one.source for one in found), found
+
+
+def test_a_readme_without_the_marks_is_refused(scores, tmp_path):
+    (tmp_path / "README.md").write_text("nothing")
+    with pytest.raises(SystemExit, match="must hold the marks <!-- scores: begin -->"):
+        scores.write(tmp_path / "README.md", [])
+    assert (tmp_path / "README.md").read_text() == "nothing"
