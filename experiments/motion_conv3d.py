@@ -25,7 +25,7 @@ def experiment(
     noise: float = 0.2,
     learning_rate: float = 3e-3,
     batch_size: int = 32,
-    steps: int = 400,
+    steps: int = 200,
 ) -> Run:
     """Adam with a cosine on the cross-entropy; `time` is how many frames c3d's kernels see."""
     train, test = motion.load(noise=noise)
