@@ -138,6 +138,45 @@ class ScoreHistogram:
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
+class Determination:
+    """The coefficient of determination, R²: the share of the target's variance that is explained.
+
+    Sums of residual squares, targets, their squares, and how many, each of shape (groups, d). The
+    variance is a difference of sums, so targets are best standardised; R² is the same then.
+    """
+
+    residual: Leaf
+    total: Leaf
+    square: Leaf
+    count: Leaf
+
+    @classmethod
+    def of(
+        cls, outputs: Leaf, target: Leaf, group: Leaf | None = None, groups: int = 1
+    ) -> "Determination":
+        """Of outputs (b, d) that stand for equally shaped targets; group: integers (b,)."""
+        outputs, target = (jnp.asarray(x, jnp.float32) for x in (outputs, target))
+        group = jnp.zeros(len(target), jnp.int32) if group is None else group
+        squares = ((target - outputs) ** 2, target, target**2, jnp.ones_like(target))
+        empty = jnp.zeros((groups, target.shape[1]), jnp.float32)
+        return cls(*(empty.at[group].add(x) for x in squares))
+
+    def value(self) -> float:
+        """The mean of the columns' and groups' R², as scikit-learn's `cross_val_score` has it; NaN
+        where a target is constant.
+        """
+        residual, total, square, count = (
+            np.asarray(x, np.float64) for x in (self.residual, self.total, self.square, self.count)
+        )
+        seen = count[:, 0] > 0
+        spread = square[seen] - total[seen] ** 2 / count[seen]
+        if not spread.size or not (spread > 0).all():
+            return float("nan")
+        return float(np.mean(1 - residual[seen] / spread))
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
 class Collected:
     """Arrays with a leading example axis that the host concatenates; `finish` turns them into
     numbers.

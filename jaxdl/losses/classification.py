@@ -10,7 +10,9 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Integer
+from sklearn import metrics as curves
 
 from jaxdl import metrics
 
@@ -44,6 +46,25 @@ def binary_scores(logits: Float[Array, "b 2"], batch: dict[str, Any]) -> dict[st
     return {
         "scores": metrics.ScoreHistogram.of(probability, batch["target"]),
         "confusion": confusion(logits, batch)["confusion"],
+    }
+
+
+def ranking(logits: Float[Array, "b 2"], batch: dict[str, Any]) -> dict[str, Any]:
+    """How well two classes are told apart where one is rare: exact AUROC and average precision.
+
+    Of the logits' difference, in which the probabilities that round to 0 and 1 still differ.
+    """
+    scores = logits[:, 1].astype(jnp.float32) - logits[:, 0].astype(jnp.float32)
+    return {"ranking": metrics.Collected((scores, batch["target"]), _ranking)}
+
+
+def _ranking(arrays: tuple[np.ndarray, np.ndarray]) -> dict[str, float]:
+    scores, target = arrays
+    if len(np.unique(target)) < 2 or not np.isfinite(scores).all():
+        return {"auroc": math.nan, "average_precision": math.nan}
+    return {
+        "auroc": float(curves.roc_auc_score(target, scores)),
+        "average_precision": float(curves.average_precision_score(target, scores)),
     }
 
 

@@ -198,8 +198,8 @@ def shares(router: Float[Array, "b n depth e"], chosen: int) -> Float[Array, "e"
 
 
 def balance(router: Float[Array, "b n depth e"], chosen: int) -> Float[Array, ""]:
-    """e times the sum of each expert's share of tokens and of probability: `chosen`, its least,
-    where all are equal, more where few experts get most tokens.
+    """e times the sum over experts of their share of tokens times that of probability: `chosen`
+    where all are equal, up to e where the same few get all.
     """
     probability = dense.rows(jax.nn.softmax(router)).mean(0)
     return router.shape[-1] * (shares(router, chosen) * probability).sum()

@@ -68,10 +68,10 @@ class Tensor(NamedTuple):
     """A row of the table: the file's name for what is ours at `paths`, and how it is laid out.
 
     A word in braces stands for a number that is the same on both sides: "h.{n}.ln_1.weight" for
-    "block_{n}/norm_1/scale"; {n+1} in a path is one more than the file's. One that only the file's
-    name has counts our first axis: the tensors "experts.{e}.w1" are the slices of one stacked
-    array. Paths are of the parameters; of another collection with its name in front:
-    "batch_stats/norm/mean".
+    "block_{n}/norm_1/scale"; where we count from 1 and the file from 0, the path says
+    "block_{n+1}". One that only the file's name has counts our first axis: the tensors
+    "experts.{e}.w1" are the slices of one stacked array. Paths are of the parameters; of another
+    collection with its name in front: "batch_stats/norm/mean".
     """
 
     name: str
@@ -197,8 +197,10 @@ def _row(form: Format, leaf: str) -> tuple[Tensor, list[str], dict[str, str]]:
         for path in paths:
             pattern = re.sub(r"\\{(\w+)(\\\+1)?\\}", r"(?P<\1>\\d+)", re.escape(path))
             if found := re.fullmatch(pattern, leaf):
-                later = dict(re.findall(r"{(\w+)(\+1)?}", path))
-                numbers = {w: str(int(n) - bool(later[w])) for w, n in found.groupdict().items()}
+                numbers = {
+                    word: str(int(number) - (f"{{{word}+1}}" in path))
+                    for word, number in found.groupdict().items()
+                }
                 return row, [_filled(path, numbers) for path in paths], numbers
     raise errors.InputError(
         f"A {form.model.__name__} in the form of {form.architectures[0]} must have no parameter "
@@ -207,11 +209,11 @@ def _row(form: Format, leaf: str) -> tuple[Tensor, list[str], dict[str, str]]:
 
 
 def _filled(pattern: str, numbers: Mapping[str, str]) -> str:
-    def put(found: re.Match[str]) -> str:
-        word, later = found.groups()
-        return str(int(numbers[word]) + bool(later)) if word in numbers else found[0]
+    def number(found: re.Match[str]) -> str:
+        word, more = found.groups()
+        return str(int(numbers[word]) + (1 if more else 0)) if word in numbers else found[0]
 
-    return re.sub(r"{(\w+)(\+1)?}", put, pattern)
+    return re.sub(r"{(\w+)(\+1)?}", number, pattern)
 
 
 def _leaves(variables: Mapping[str, Any]) -> dict[str, Any]:

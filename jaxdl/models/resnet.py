@@ -95,13 +95,14 @@ class Bottleneck(Block):
 class ResNet(nn.Module):
     """A stem, stages of residual blocks that halve the image and double the width, a linear head.
 
-    stages: blocks in each stage. width: the first stage's inner channels.
+    stages: blocks in each stage. classes: None leaves the head out, and the last stage's map of
+    features is the output. width: the first stage's inner channels.
     stem: "imagenet" is a 7x7 convolution and a pool, a quarter of the image; "cifar" a 3x3 one, all
     of it.
     """
 
     stages: tuple[int, ...]
-    classes: int
+    classes: int | None
     block: Callable[..., Any] = BasicBlock
     width: int = 64
     stem: Literal["imagenet", "cifar"] = "imagenet"
@@ -116,7 +117,7 @@ class ResNet(nn.Module):
         super().__post_init__()
 
     @nn.compact
-    def __call__(self, x: Float[Array, "b h w c"], train: bool = False) -> Float[Array, "b k"]:
+    def __call__(self, x: Float[Array, "b h w c"], train: bool = False) -> Float[Array, "b *k"]:
         size, stride = (7, 2) if self.stem == "imagenet" else (3, 1)
         x = conv(self.width, size, stride, self.dtype, "conv_stem")(x)
         x = normalization.normalize(self.norm, x, train, dtype=self.dtype, name="norm_stem")
@@ -133,6 +134,8 @@ class ResNet(nn.Module):
                     dtype=self.dtype,
                     name=f"stage_{i + 1}_block_{j + 1}",
                 )(x, train)
+        if self.classes is None:
+            return x
         x = pooling.global_avg_pool(x)
         return nn.Dense(self.classes, dtype=self.dtype, name="output")(x)
 
@@ -189,10 +192,11 @@ def _from_config(config: pretrained.Config) -> ResNet:
 
 def _to_config(model: ResNet) -> pretrained.Config:
     kinds = {BasicBlock: "basic", Bottleneck: "bottleneck"}
-    if model.block not in kinds or model.stem != "imagenet" or model.norm != batch_norm:
+    kept = model.stem == "imagenet" and model.norm == batch_norm and model.act is nn.relu
+    if model.block not in kinds or model.classes is None or not kept:
         raise errors.InputError(
-            "A ResNet in the form of transformers must have the stem for ImageNet, batch norm and "
-            "BasicBlock or Bottleneck as they are, got others."
+            "A ResNet in the form of transformers must have the stem for ImageNet, batch norm, relu, "
+            "a head, and BasicBlock or Bottleneck as they are, got others."
         )
     return {
         "layer_type": kinds[model.block],

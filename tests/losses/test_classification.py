@@ -196,6 +196,25 @@ def test_confusion_takes_the_most_likely_class():
     )
 
 
+def test_ranking_is_scikit_learns_where_probabilities_round_to_one():
+    random = np.random.default_rng(0)
+    target = (random.random(500) < 0.05).astype(np.int32)
+    logits = (random.normal(size=(500, 2)) * 5 + 40 * np.array([[1, 0]])).astype(np.float32)
+    logits[:, 1] += 8 * target
+    parts = [
+        classification.ranking(jnp.asarray(logits[half]), {"target": jnp.asarray(target[half])})
+        for half in (slice(0, 200), slice(200, 500))
+    ]
+    found = metrics.values(metrics.merge(*parts))
+    scores = logits[:, 1] - logits[:, 0]
+    wanted = sklearn.metrics.average_precision_score(target, scores)
+    assert found["ranking/average_precision"] == pytest.approx(wanted, rel=1e-9)
+    wanted = sklearn.metrics.roc_auc_score(target, scores)
+    assert found["ranking/auroc"] == pytest.approx(wanted, rel=1e-9)
+    one_class = classification.ranking(jnp.zeros((3, 2)), {"target": jnp.zeros(3, int)})
+    assert np.isnan(list(metrics.values(one_class).values())).all()
+
+
 def test_only_what_the_mask_shows_counts():
     logits = jax.random.normal(jax.random.key(0), (2, 3, 5))
     target, mask = jnp.array([[0, 1, 9], [2, 3, 4]]), jnp.array([[1, 1, 0], [0, 1, 1]])
