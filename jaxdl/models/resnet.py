@@ -195,8 +195,8 @@ def _to_config(model: ResNet) -> pretrained.Config:
     kept = model.stem == "imagenet" and model.norm == batch_norm and model.act is nn.relu
     if model.block not in kinds or model.classes is None or not kept:
         raise errors.InputError(
-            "A ResNet in the form of transformers must have the stem for ImageNet, batch norm, relu, "
-            "a head, and BasicBlock or Bottleneck as they are, got others."
+            "A ResNet in the form of transformers must have the stem for ImageNet, batch norm, "
+            "relu, a head, and BasicBlock or Bottleneck as they are, got others."
         )
     return {
         "layer_type": kinds[model.block],
