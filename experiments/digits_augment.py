@@ -2,7 +2,9 @@
 
 Data: 1,797 real 8×8 scans that ship with scikit-learn, a fifth of them for the test, each of which
 is moved by up to one pixel each way and each axis.
-Cost: ?. Scores: ?
+Cost: 5 s on a CPU core, compiling aside. Scores: test/accuracy 0.989 (one seed), of the digits
+unmoved 0.992; learned from digits as they stand, shift and degrees 0, 0.38 and 0.983. With mixup
+0.992, with CutMix 0.975.
 
     python -m jaxdl.launch digits_augment --shift 0
 """

@@ -2,7 +2,8 @@
 
 Data: 1,000 made images of 32×32 pixels to learn from, 200 for the test, each with up to four bodies
 of any size, place and brightness, in noise.
-Cost: ?. Scores: ?
+Cost: 3 minutes on a busy CPU core. Scores: test/overlap/iou 0.9999 (one seed); all called background
+has 0.2.
 
     python -m jaxdl.launch shapes_unet --noise 0.2
 """
@@ -23,7 +24,7 @@ def experiment(
     noise: float = 0.1,
     learning_rate: float = 2e-3,
     batch_size: int = 16,
-    steps: int = 400,
+    steps: int = 800,
 ) -> Run:
     """Adam with a cosine on the cross-entropy of pixels; width doubles at each scale."""
     train, test = masks.load(noise=noise)
@@ -34,7 +35,6 @@ def experiment(
         classification.cross_entropy,
         optax.adam(lambda step: learning_rate * shape(step)),
         scores=segmentation.overlap,
-        average=0.98,
     )
     shown = {name: x[:8] for name, x in test.items()}
     return Run(

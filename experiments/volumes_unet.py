@@ -2,7 +2,8 @@
 
 Data: 200 made volumes of 16³ voxels to learn from, 40 for the test, each with up to eight bodies of
 any size, place and brightness, in noise.
-Cost: ?. Scores: ?
+Cost: 4 minutes on a busy CPU core, compiling aside. Scores: test/overlap/iou 0.994 (one seed); all
+called background has 0.3.
 
     python -m jaxdl.launch volumes_unet --width 16
 """
@@ -34,7 +35,6 @@ def experiment(
         segmentation.cross_entropy_and_dice,
         optax.adam(lambda step: learning_rate * shape(step)),
         scores=segmentation.overlap,
-        average=0.98,
     )
     shown = {name: x[:8] for name, x in test.items()}
     return Run(

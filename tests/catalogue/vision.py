@@ -40,7 +40,7 @@ LEARNERS: dict[str, catalogue.Case] = {
 SMALL: dict[str, dict[str, Any]] = {
     "digits_augment": {"width": 8, "batch_size": 16},
     "digits_capsule": {"width": 4, "batch_size": 8},
-    "digits_verify": {"width": 4, "dimensions": 4, "batch_size": 16},
+    "figures_verify": {"width": 2, "dimensions": 4, "batch_size": 16},
     "motion_conv3d": {"width": 2, "batch_size": 4},
     "shapes_unet": {"width": 4, "scales": 2, "batch_size": 4},
     "volumes_unet": {"width": 2, "scales": 2, "batch_size": 2},
