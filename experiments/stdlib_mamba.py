@@ -1,7 +1,8 @@
 """A small Mamba, without attention, reads the bytes of Python's standard library.
 
 Data: the .py files of the standard library this Python came with, one file in ten for the test.
-Cost: TODO. Scores: test/bits TODO; on the same text a trigram model has 2.59, a 5-gram one 2.00.
+Cost: 2 minutes on one busy CPU core. Scores: test/bits 2.17 (3 seeds, sd 0.01); on the same text a
+trigram model has 2.59, a 5-gram one 2.00.
 
     python -m jaxdl.launch stdlib_mamba --depth 6 --width 256 --steps 5000
 """
@@ -35,6 +36,6 @@ def experiment(
         train=batches.windows(corpus.train, length, batch_size),
         tests={"test": batches.windows_once(corpus.test[:test_bytes], length, 64)},
         steps=steps,
-        expect=AtMost("test/bits", 2.59),
+        expect=AtMost("test/bits", 2.25),
         rules=mamba.RULES,
     )

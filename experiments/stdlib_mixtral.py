@@ -1,8 +1,9 @@
 """A small mixture of experts reads the bytes of Python's standard library.
 
 Data: the .py files of the standard library this Python came with, one file in ten for the test.
-Two of four experts read each byte. Without the balance loss (--balance 0) TODO.
-Cost: TODO. Scores: test/bits TODO; on the same text a trigram model has 2.59, a 5-gram one 2.00.
+Two of four experts read each byte; the busiest gets 26 % of the choices, where 25 % are even.
+Cost: 6 minutes on one busy CPU core. Scores: test/bits 2.20 (one seed); on the same text a trigram
+model has 2.59, a 5-gram one 2.00.
 
     python -m jaxdl.launch stdlib_mixtral --experts 8 --width 256 --steps 5000
 """
@@ -54,6 +55,6 @@ def experiment(
         train=batches.windows(corpus.train, length, batch_size),
         tests={"test": batches.windows_once(corpus.test[:test_bytes], length, 64)},
         steps=steps,
-        expect=AtMost("test/bits", 2.59),
+        expect=AtMost("test/bits", 2.3),
         rules=mixtral.RULES,
     )

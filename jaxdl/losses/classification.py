@@ -74,6 +74,18 @@ def confusion(logits: Float[Array, "b k"], batch: dict[str, Any]) -> dict[str, A
     return {"confusion": metrics.Confusion.of(predicted, batch["target"], logits.shape[-1])}
 
 
+def whole(logits: Float[Array, "b n v"], batch: dict[str, Any]) -> dict[str, Any]:
+    """The share of sequences of which every prediction that counts is right ("whole").
+
+    Of a model that is told the target's tokens so far, it is that of the sequences which greedy
+    decoding would write to the last token: up to the first mistake both are told the same.
+    """
+    _, right = _log_loss(logits, batch["target"])
+    if "mask" in batch:
+        right = jnp.where(batch["mask"] > 0, right, 1)
+    return {"whole": metrics.Mean.of(right.min(-1))}
+
+
 def divergence(before: Float[Array, "b k"], after: Float[Array, "b k"]) -> Float[Array, "b"]:
     """Kullback and Leibler's divergence, in nats, of one prediction from another; of logits."""
     wanted, found = (jax.nn.log_softmax(x.astype(jnp.float32)) for x in (before, after))
