@@ -2,8 +2,8 @@
 
 Data: 1,000 made images of 32×32 pixels to learn from, 200 for the test, each with up to four bodies
 of any size, place and brightness, in noise.
-Cost: 3 minutes on a busy CPU core. Scores: test/overlap/iou 0.9999 (one seed); all called background
-has 0.2.
+Cost: 3 minutes on a busy CPU core. Scores: test/overlap/iou 0.9999 (one seed); called background
+all over, 0.2.
 
     python -m jaxdl.launch shapes_unet --noise 0.2
 """
