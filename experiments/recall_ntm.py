@@ -2,13 +2,14 @@
 
 Data: made lists of two to six items of three vectors of six random bits (associative recall),
 50,000 of them; the tests are of six items, and of ten, more than it has ever seen.
-Cost: 3 minutes on a busy CPU core.
-Scores, the share of bits that are told wrong:
+Cost: 2 minutes on a busy CPU core.
+Scores, the share of bits that are told wrong, after 6,000 steps where nothing else is said:
 
-| who answers | items_6/error | items_10/error |
+| what answers | items_6/error | items_10/error |
 |---|---|---|
-| with an LSTM as its controller (2 seeds) | 0 | 0.0003 |
-| with a feed-forward controller, 10,000 steps, one seed | 0.395 | 0.439 |
+| with an LSTM as its controller, 3 seeds | 0.0001 at most | 0.0002 at most |
+| with a feed-forward controller, 10,000 steps, one seed | 0.415 | 0.439 |
+| an LSTM of 256 without a memory, one seed | 0.314 | 0.386 |
 
     python -m jaxdl.launch recall_ntm --no-memory --width 256
 """
@@ -51,5 +52,5 @@ def experiment(
             for n, test in tests.items()
         },
         steps=steps,
-        expect=AtMost(f"items_{items}/error", 0.02, share=0.6),
+        expect=AtMost(f"items_{items}/error", 0.02),
     )

@@ -73,8 +73,8 @@ def literal(params, x, size, reads):
     return np.array(outputs), np.array(trace)
 
 
-@pytest.mark.parametrize("reads", [1, 2])
-def test_equations(reads):
+def test_equations():
+    reads = 2
     model = ntm.NTM(outputs=3, width=5, slots=6, size=4, reads=reads)
     x = jax.random.normal(jax.random.key(0), (2, 7, 2))
     params = model.init(jax.random.key(1), x)["params"]
@@ -104,9 +104,8 @@ def test_a_shift_moves_a_sharp_head_around_the_circle():
         )
 
 
-@pytest.mark.parametrize("controller", ntm.CONTROLLERS)
-def test_gradients_are_finite_and_reach_every_parameter(controller):
-    model = ntm.NTM(outputs=3, controller=controller, width=5, slots=6, size=4)
+def test_gradients_are_finite_and_reach_every_parameter():
+    model = ntm.NTM(outputs=3, controller="lstm", width=5, slots=6, size=4)
     x = jax.random.normal(jax.random.key(0), (2, 7, 2))
     params = model.init(jax.random.key(1), x)["params"]
 
@@ -116,7 +115,6 @@ def test_gradients_are_finite_and_reach_every_parameter(controller):
     gradients = jax.jit(jax.grad(loss))(params)
     for gradient in jax.tree.leaves(gradients):
         assert np.isfinite(gradient).all() and np.any(gradient != 0)
-    assert ("recurrent_kernel" in params) == (controller == "lstm")
 
 
 def test_gradients_are_limited():

@@ -48,9 +48,8 @@ def test_torch():
         )
 
 
-@pytest.mark.parametrize("attention", [True, False])
-def test_padding_of_the_source_has_no_effect(attention):
-    model, variables = small(attention=attention)
+def test_padding_of_the_source_has_no_effect_without_attention():
+    model, variables = small(attention=False)  # with it, PyTorch's has padding too
     target = jnp.array([[1, 3, 4]])
     apply = jax.jit(model.apply)
     longer = apply(variables, {"source": SOURCE[1:2], "target": target})
