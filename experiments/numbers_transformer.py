@@ -11,6 +11,7 @@ Needs sacrebleu: pip install "jaxdl[text]".
 
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 import optax
 
@@ -56,7 +57,8 @@ def experiment(
         """Five sentences of the test, and what beam search makes of them."""
         source = test["input"]["source"][:5]
         variables = gradient.variables(state)
-        found = t5.write(model, variables, source, translation.LONGEST, beams=4).tokens[:, 0]
+        tokens = jnp.asarray(source)
+        found = t5.write(model, variables, tokens, translation.LONGEST, beams=4).tokens[:, 0]
         lines = [
             f"    {translation.decode(row)}"
             for pair in zip(source, np.asarray(found), strict=True)
