@@ -106,12 +106,6 @@ def classes(config: Config) -> int:
     return len(config.get("id2label") or {}) or config.get("num_labels") or 2
 
 
-def labels(count: int) -> Config:
-    """The names of so many classes as a config has them."""
-    names = {str(i): f"LABEL_{i}" for i in range(count)}
-    return {"id2label": names, "label2id": {name: int(i) for i, name in names.items()}}
-
-
 def tokens(_: Any) -> tuple[jax.ShapeDtypeStruct, ...]:
     """The input of a model that reads integer tokens."""
     return (jax.ShapeDtypeStruct((1, 2), jnp.int32),)
