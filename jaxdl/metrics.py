@@ -9,6 +9,7 @@ mean average precision): the host concatenates its arrays.
 """
 
 import dataclasses
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -40,6 +41,16 @@ class Mean:
         """The mean, NaN where nothing was counted."""
         count = float(self.count)
         return float(self.total) / count if count else float("nan")
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class RootMean(Mean):
+    """The root of the mean: of squared errors, in the targets' own unit."""
+
+    def value(self) -> float:
+        """NaN where nothing was counted."""
+        return math.sqrt(super().value())
 
 
 @jax.tree_util.register_dataclass
@@ -134,6 +145,45 @@ class ScoreHistogram:
             group, weights=(positive + negative) * centre - positive, minlength=groups
         )
         return _ratio(np.abs(gap).sum(), (positive + negative).sum())
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Determination:
+    """The coefficient of determination, R²: the share of the target's variance that is explained.
+
+    Sums of residual squares, targets, their squares, and how many, each of shape (groups, d). The
+    variance is a difference of sums, so targets are best standardised; R² is the same then.
+    """
+
+    residual: Leaf
+    total: Leaf
+    square: Leaf
+    count: Leaf
+
+    @classmethod
+    def of(
+        cls, outputs: Leaf, target: Leaf, group: Leaf | None = None, groups: int = 1
+    ) -> "Determination":
+        """Of outputs (b, d) that stand for equally shaped targets; group: integers (b,)."""
+        outputs, target = (jnp.asarray(x, jnp.float32) for x in (outputs, target))
+        group = jnp.zeros(len(target), jnp.int32) if group is None else group
+        squares = ((target - outputs) ** 2, target, target**2, jnp.ones_like(target))
+        empty = jnp.zeros((groups, target.shape[1]), jnp.float32)
+        return cls(*(empty.at[group].add(x) for x in squares))
+
+    def value(self) -> float:
+        """The mean of the columns' and groups' R², as scikit-learn's `cross_val_score` has it; NaN
+        where a target is constant.
+        """
+        residual, total, square, count = (
+            np.asarray(x, np.float64) for x in (self.residual, self.total, self.square, self.count)
+        )
+        seen = count[:, 0] > 0
+        spread = square[seen] - total[seen] ** 2 / count[seen]
+        if not spread.size or not (spread > 0).all():
+            return float("nan")
+        return float(np.mean(1 - residual[seen] / spread))
 
 
 @jax.tree_util.register_dataclass

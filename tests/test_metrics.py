@@ -37,6 +37,11 @@ def test_mean_of_any_shape():
     assert metrics.Mean.of(jnp.asarray(x)).value() == pytest.approx(x.mean(), rel=1e-5)
 
 
+def test_the_root_of_a_mean_is_that_of_the_sums():
+    parts = [metrics.RootMean.of(jnp.asarray(x)) for x in ([1.0, 4.0], [4.0])]
+    assert metrics.merge({"": parts[0]}, {"": parts[1]})[""].value() == pytest.approx(3**0.5)
+
+
 def test_mean_of_what_the_mask_keeps():
     x = np.random.default_rng(0).normal(size=(6, 4)).astype(np.float32)
     mask = x > 0.2
@@ -235,3 +240,19 @@ def test_names_of_values():
         "scores/ece",
     ]
     assert all(type(value) is float for value in named.values())
+
+
+@pytest.mark.parametrize("groups", [1, 3])
+def test_determination_is_scikit_learns_mean_over_groups(groups):
+    random = np.random.default_rng(0)
+    target, noise = random.normal(2, 3, (2, 40, 2))
+    outputs, group = target + noise, np.arange(40) % groups
+    halves = [
+        metrics.Determination.of(outputs[half], target[half], jnp.asarray(group[half]), groups)
+        for half in (slice(0, 13), slice(13, 40))
+    ]
+    found = metrics.merge(*({"r2": half} for half in halves))["r2"].value()
+    each = [sklearn.metrics.r2_score(target[group == g], outputs[group == g]) for g in set(group)]
+    assert found == pytest.approx(np.mean(each), rel=1e-5)
+    constant = metrics.Determination.of(np.ones((4, 1)), np.ones((4, 1)))
+    assert np.isnan(constant.value())

@@ -57,6 +57,7 @@ def test_the_gradient_learner_takes_traced_numbers(name):
 SHAPING = {
     "digits_fedprox": {"concentration"},
     "digits_mae": {"ratio"},
+    "ising_vqe": {"field"},
     "patterns_hopfield": {"flipped"},
     "patterns_modern_hopfield": {"noise"},
 }

@@ -1,6 +1,6 @@
 """Cutting examples into a training and a test part, and what may be learned from which."""
 
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from jaxtyping import Num
@@ -19,10 +19,22 @@ class Split(NamedTuple):
     test: Examples
 
 
+class Folds(NamedTuple):
+    """The examples of a cross-validation; unpacks as `train, test`.
+
+    train: "input" and "target" (b, folds, ...): what each fold has to learn from, side by side.
+    test: every example once, with the "fold" (n,) int32 that has not seen it.
+    """
+
+    train: Examples
+    test: Examples
+
+
 class Scale(NamedTuple):
     """What standardisation took away: original = mean + deviation * standardised.
 
-    An error in standardised units times `deviation` is the error in original units.
+    An error in standardised units times `deviation` is the error in original units. Of folds, each
+    has a mean and a deviation of its own, along a leading axis.
     """
 
     mean: np.ndarray
@@ -61,19 +73,57 @@ def uniform(
     return _parts(inputs, target, test_fraction, seed, stratify=None)
 
 
-def standardised(split: Split, name: str) -> tuple[Split, Scale]:
+def folds(
+    inputs: Num[np.ndarray, "b ..."],
+    target: Num[np.ndarray, "b ..."],
+    count: int,
+    seed: int,
+    *,
+    stratify: bool = True,
+) -> Folds:
+    """Every example is in the test of one of `count` folds, and in the training of the others.
+
+    The folds are scikit-learn's; stratify: with the classes in equal proportion. Where some have
+    fewer examples to learn from (one, or one of each class), their first are there twice, so that
+    all are equally many.
+    """
+    size = checks.arrays({"input": inputs, "target": target}, "The data")
+    fewest = int(np.unique(target, return_counts=True)[1].min()) if stratify else size
+    if not 2 <= count <= fewest:
+        of = "examples of each class" if stratify else "examples"
+        raise errors.InputError(f"folds must be 2 to the {fewest} {of}, got {count}.")
+    maker = model_selection.StratifiedKFold if stratify else model_selection.KFold
+    cuts = list(maker(count, shuffle=True, random_state=seed).split(inputs, target))
+    longest = max(len(rows) for rows, _ in cuts)
+    train = np.stack([np.resize(rows, longest) for rows, _ in cuts], axis=1)
+    fold = np.empty(size, np.int32)
+    for number, (_, rows) in enumerate(cuts):
+        fold[rows] = number
+    return Folds(
+        {"input": inputs[train], "target": target[train]},
+        {"input": inputs, "target": target, "fold": fold},
+    )
+
+
+Parts = TypeVar("Parts", Split, Folds)
+
+
+def standardised(split: Parts, name: str) -> tuple[Parts, Scale]:
     """The entry `name` of both parts, less the mean and over the deviation of the training part.
 
-    The test part is unseen: nothing of it enters the statistics. A constant column is only centred.
+    The test part is unseen: nothing of it enters the statistics, and of folds each has its own. A
+    constant column is only centred.
     """
-    values = np.asarray(split.train[name], np.float64)
+    train, test = split
+    values = np.asarray(train[name], np.float64)
     mean, deviation = values.mean(0), values.std(0)
     deviation = np.where(deviation > 0, deviation, 1.0)
-    train, test = (
-        part | {name: ((part[name] - mean[None]) / deviation[None]).astype(np.float32)}
-        for part in split
+    rows = test["fold"] if isinstance(split, Folds) else None  # None makes a new leading axis
+    scaled = (
+        train | {name: ((train[name] - mean[None]) / deviation[None]).astype(np.float32)},
+        test | {name: ((test[name] - mean[rows]) / deviation[rows]).astype(np.float32)},
     )
-    return Split(train, test), Scale(mean.astype(np.float32), deviation.astype(np.float32))
+    return type(split)(*scaled), Scale(mean.astype(np.float32), deviation.astype(np.float32))
 
 
 def _test_count(inputs: np.ndarray, target: np.ndarray, test_fraction: float) -> int:

@@ -55,6 +55,27 @@ def diabetes(test_fraction: float = 0.2, seed: int = 0) -> Regression:
     return Regression(split.train, split.test, scale)
 
 
+def class_folds(name: str, count: int = 5, seed: int = 0) -> splits.Folds:
+    """The table of this name, "cancer", "wine" or "iris", for a cross-validation."""
+    data: Any = {
+        "cancer": datasets.load_breast_cancer,
+        "wine": datasets.load_wine,
+        "iris": datasets.load_iris,
+    }[name]()
+    folds = splits.folds(data.data, data.target.astype(np.int32), count, seed)
+    return splits.standardised(folds, "input")[0]
+
+
+def diabetes_folds(count: int = 5, seed: int = 0) -> splits.Folds:
+    """Features and targets of the diabetes table for a cross-validation, both standardised by what
+    each fold learns from; R² is that of the original targets.
+    """
+    data: Any = datasets.load_diabetes(scaled=False)
+    folds = splits.folds(data.data, data.target[:, None], count, seed, stratify=False)
+    folds, _ = splits.standardised(folds, "input")
+    return splits.standardised(folds, "target")[0]
+
+
 def _classes(data: Any, test_fraction: float, seed: int) -> splits.Split:
     split = splits.stratified(data.data, data.target.astype(np.int32), test_fraction, seed)
     return splits.standardised(split, "input")[0]

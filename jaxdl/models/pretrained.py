@@ -68,7 +68,8 @@ class Tensor(NamedTuple):
     """A row of the table: the file's name for what is ours at `paths`, and how it is laid out.
 
     A word in braces stands for a number that is the same on both sides: "h.{n}.ln_1.weight" for
-    "block_{n}/norm_1/scale". One that only the file's name has counts our first axis: the tensors
+    "block_{n}/norm_1/scale"; where we count from 1 and the file from 0, the path says
+    "block_{n+1}". One that only the file's name has counts our first axis: the tensors
     "experts.{e}.w1" are the slices of one stacked array. Paths are of the parameters; of another
     collection with its name in front: "batch_stats/norm/mean".
     """
@@ -81,6 +82,17 @@ class Tensor(NamedTuple):
 def tokens(_: Any) -> tuple[jax.ShapeDtypeStruct, ...]:
     """The input of a model that reads integer tokens."""
     return (jax.ShapeDtypeStruct((1, 2), jnp.int32),)
+
+
+def pictures(_: Any) -> tuple[jax.ShapeDtypeStruct, ...]:
+    """The input of a model that sees colour images of any size."""
+    return (jax.ShapeDtypeStruct((1, 64, 64, 3), jnp.float32),)
+
+
+def labels(classes: int) -> Config:
+    """What a config tells of so many classes that have no names."""
+    names = {str(i): f"LABEL_{i}" for i in range(classes)}
+    return {"id2label": names, "label2id": {name: int(i) for i, name in names.items()}}
 
 
 class Format(NamedTuple):
@@ -183,9 +195,12 @@ def _row(form: Format, leaf: str) -> tuple[Tensor, list[str], dict[str, str]]:
     for row in form.tensors:
         paths = (row.paths,) if isinstance(row.paths, str) else row.paths
         for path in paths:
-            pattern = re.sub(r"\\{(\w+)\\}", r"(?P<\1>\\d+)", re.escape(path))
+            pattern = re.sub(r"\\{(\w+)(\\\+1)?\\}", r"(?P<\1>\\d+)", re.escape(path))
             if found := re.fullmatch(pattern, leaf):
-                numbers = found.groupdict()
+                numbers = {
+                    word: str(int(number) - (f"{{{word}+1}}" in path))
+                    for word, number in found.groupdict().items()
+                }
                 return row, [_filled(path, numbers) for path in paths], numbers
     raise errors.InputError(
         f"A {form.model.__name__} in the form of {form.architectures[0]} must have no parameter "
@@ -194,7 +209,11 @@ def _row(form: Format, leaf: str) -> tuple[Tensor, list[str], dict[str, str]]:
 
 
 def _filled(pattern: str, numbers: Mapping[str, str]) -> str:
-    return re.sub(r"{(\w+)}", lambda found: numbers.get(found[1], found[0]), pattern)
+    def number(found: re.Match[str]) -> str:
+        word, more = found.groups()
+        return str(int(numbers[word]) + (1 if more else 0)) if word in numbers else found[0]
+
+    return re.sub(r"{(\w+)(\+1)?}", number, pattern)
 
 
 def _leaves(variables: Mapping[str, Any]) -> dict[str, Any]:

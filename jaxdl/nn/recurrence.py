@@ -223,7 +223,7 @@ class Recurrent(nn.Module):
         cell = CELLS[self.cell]
         size = cell.gates * self.width
         kernel = self.param("input_kernel", nn.initializers.lecun_normal(), (x.shape[-1], size))
-        recurrent = self.param("recurrent_kernel", _orthogonal_gates, (self.width, size))
+        recurrent = self.param("recurrent_kernel", orthogonal_gates, (self.width, size))
         bias = self.param("bias", _first_bias(self.cell), (size,))
         inner = None
         if self.cell == "gru":
@@ -255,7 +255,7 @@ def _look_up(table: Array, index: Array) -> Array:
     return table.at[jnp.where(inside, index, size)].get(mode="promise_in_bounds")
 
 
-def _orthogonal_gates(key: Any, shape: tuple[int, int], dtype: Any = jnp.float32) -> Array:
+def orthogonal_gates(key: Any, shape: tuple[int, int], dtype: Any = jnp.float32) -> Array:
     """A square orthogonal matrix for every gate, side by side."""
     width, size = shape
     init = initializers.orthogonal()

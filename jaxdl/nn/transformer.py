@@ -132,8 +132,8 @@ RULES = (
 )
 
 
-def rematerialised(policy: str) -> type[Block]:
-    """`Block` with what its backward pass finds saved (Chen et al. 2016); the same parameters.
+def rematerialised(policy: str, block: type[nn.Module] = Block) -> type[nn.Module]:
+    """A block with what its backward pass finds saved (Chen et al. 2016); the same parameters.
 
     "none": all it needs, no recomputation. "block": the block's input alone, for one more forward
     pass. "dots": the products with kernels too; attention and activations are computed again.
@@ -141,6 +141,6 @@ def rematerialised(policy: str) -> type[Block]:
     if policy not in ("none", "block", "dots"):
         raise errors.InputError(f"remat must be none, block or dots, got {policy!r}.")
     if policy == "none":
-        return Block
+        return block
     saved = None if policy == "block" else jax.checkpoint_policies.dots_with_no_batch_dims_saveable
-    return nn.remat(Block, policy=saved, static_argnums=(2,))  # of (self, x, train, ...)
+    return nn.remat(block, policy=saved, static_argnums=(2,))  # of (self, x, train, ...)

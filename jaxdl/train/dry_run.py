@@ -1,19 +1,22 @@
-"""What a run would do, before it does anything: shapes, layout, arithmetic, memory, talk."""
+"""What a run would do, before it does anything: data, shapes, layout, arithmetic, memory, talk."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import jax
 import rich.box
 import rich.console
 import rich.table
+import rich.text
 
 from jaxdl import run as runs
-from jaxdl.data import batches
+from jaxdl.data import batches, report
 from jaxdl.train import card, collectives, mesh, progress, record
 from jaxdl.train import program as programs
 
+MOST_CLASSES = 20  # that are shown one by one
+MARKS = {"good": ("✓", "green"), "note": ("·", "dim"), "look": ("!", "bold yellow")}
 WIDTH = 120  # of tables that go into a file
 # What makes each part of a device's memory smaller.
 REMEDIES = {
@@ -41,6 +44,8 @@ def show(run: runs.Run, launched: record.Launched, hbm: float | int | None = Non
         if not console.is_terminal:
             console.width = WIDTH
         console.print(f"[bold]{launched.experiment}[/bold], a dry run: nothing is written")
+        for shown in _data(report.of(run.train, run.tests, launched.seed)):
+            console.print(shown)
         console.print(_batch(program))
         console.print(_parameters(program))
         console.print(_cost(run, program, compiled))
@@ -72,6 +77,56 @@ def verdict(parts: Mapping[str, int], hbm: float | int) -> str:
             much = size(used - hbm)
             return f"no: the {part} is {much} too much. Less of it: {REMEDIES[part]}"
     return f"yes: {size(hbm - used)} to spare"
+
+
+def _data(parts: list[report.Part]) -> Iterator[Any]:
+    """What the data are like, how often each class is there, and what stands out."""
+    columns = ("part", "examples", "entry", "shape", "dtype", "from", "to", "mean ± deviation")
+    table = _table("The data", columns)
+    for column in (1, 5, 6, 7):
+        table.columns[column].justify = "right"
+    for part in parts:
+        head = part.name, _how_many(part)
+        for label, entry in part.entries.items():
+            low, high = (f"{x:.4g}" for x in (entry.low.min(), entry.high.max()))
+            middle = f"{entry.mean:.3g} ± {entry.deviation:.3g}"
+            if label == "target" and entry.classes:
+                middle = f"{len(entry.classes):,} classes"
+            table.add_row(*head, label, str(list(entry.shape)), entry.dtype, low, high, middle)
+            head = "", ""
+    if table.row_count:
+        yield table
+    classes = {part.name: part.entries["target"].classes for part in parts if _classed(part)}
+    if classes:
+        yield _classes(classes)
+    for mark, words in report.remarks(parts):
+        yield rich.text.Text.assemble("  ", MARKS[mark], " ", words)
+
+
+def _how_many(part: report.Part) -> str:
+    """Examples, and how many of them were looked at where that is not all."""
+    if part.looked_at == part.size:
+        return f"{part.looked_at:,}"
+    return f"{part.looked_at:,} of {'a stream' if part.size is None else f'{part.size:,}'}"
+
+
+def _classed(part: report.Part) -> bool:
+    entry = part.entries.get("target")
+    return entry is not None and entry.classes is not None and len(entry.classes) <= MOST_CLASSES
+
+
+def _classes(counts: Mapping[str, Mapping[int, int] | None]) -> rich.table.Table:
+    table = _table("Classes of the target", ("class", *counts))
+    for column in table.columns:
+        column.justify = "right"
+    for value in sorted({value for each in counts.values() for value in each or ()}):
+        cells = [
+            f"{each[value]:,}  {each[value] / sum(each.values()):6.2%}" if value in each else "–"
+            for each in counts.values()
+            if each is not None
+        ]
+        table.add_row(str(value), *cells)
+    return table
 
 
 def _batch(program: programs.Program) -> rich.table.Table:

@@ -80,7 +80,6 @@ LEARNERS: dict[str, catalogue.Case] = {
 }
 
 SMALL = {
-    "cancer_mlp": {"width": 8},
     "cifar10_resnet": {"blocks": 1, "batch_size": 8},
     "digits_cnn": {"width": 4, "batch_size": 16},
     "digits_mlp": {"width": 8},

@@ -56,6 +56,41 @@ def test_standardised_learns_from_the_training_part_alone():
     np.testing.assert_allclose(restored, test, rtol=1e-5)
 
 
+@pytest.mark.parametrize("stratify", [True, False])
+def test_folds_test_every_example_once_and_never_what_was_learnt(stratify):
+    index, target = np.arange(53), np.arange(53) % 3
+    train, test = splits.folds(index, target, 5, seed=1, stratify=stratify)
+    assert np.array_equal(test["input"], index) and np.array_equal(test["target"], target)
+    assert np.array_equal(train["target"], train["input"] % 3)
+    for fold in range(5):
+        learnt = set(train["input"][:, fold])
+        assert learnt | set(index[test["fold"] == fold]) == set(index)
+        assert not learnt & set(index[test["fold"] == fold])
+    if stratify:
+        cut = model_selection.StratifiedKFold(5, shuffle=True, random_state=1)
+        theirs = [rows for _, rows in cut.split(index, target)]
+        for fold, rows in enumerate(theirs):
+            assert np.array_equal(np.flatnonzero(test["fold"] == fold), rows)
+    with pytest.raises(errors.InputError, match=r"folds must be 2 to the .* examples.*, got 1"):
+        splits.folds(index, target, 1, seed=0, stratify=stratify)
+
+
+def test_each_fold_is_standardised_by_what_it_learns_from():
+    random = np.random.default_rng(0)
+    values = random.normal(5, 3, (20, 4)) * np.array([[1, 2, 3, 0]])
+    folds = splits.folds(values, np.arange(20) % 2, 4, seed=0)
+    scaled, scale = splits.standardised(folds, "input")
+    for fold in range(4):
+        rows = folds.test["fold"] == fold
+        scaler = preprocessing.StandardScaler().fit(folds.train["input"][:, fold])
+        for found, wanted in (
+            (scaled.train["input"][:, fold], scaler.transform(folds.train["input"][:, fold])),
+            (scaled.test["input"][rows], scaler.transform(values[rows])),
+        ):
+            np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(scale.mean[fold], scaler.mean_, rtol=1e-6)
+
+
 def test_split_tells_what_is_wrong():
     index = np.arange(40)
     with pytest.raises(errors.InputError) as caught:

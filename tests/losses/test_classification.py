@@ -124,6 +124,31 @@ def test_a_target_outside_the_classes_is_no_loss(outside):
     assert np.isnan(measured["loss"]) and measured["accuracy"] == right.mean()
 
 
+def test_soft_labels_are_the_mean_over_their_classes():
+    logits, target = drawn(6, 5)
+    label = jax.random.dirichlet(jax.random.key(0), jnp.ones(5), (6,))
+    measured = classification.cross_entropy(logits, {"target": label})
+    wanted = optax.losses.softmax_cross_entropy(logits, label)
+    np.testing.assert_allclose(measured["loss"].total, wanted.sum(), rtol=1e-5)
+    picked = label[jnp.arange(6), logits.argmax(-1)]
+    np.testing.assert_allclose(measured["accuracy"].total, picked.sum(), rtol=1e-5)
+    hard = classification.cross_entropy(logits, {"target": jax.nn.one_hot(target, 5)})
+    plain = classification.cross_entropy(logits, {"target": target})
+    assert metrics.values(hard) == pytest.approx(metrics.values(plain))
+
+
+def test_a_soft_label_leaves_out_a_class_ruled_out():
+    logits = jnp.asarray([[0.0, -jnp.inf, 0.0]])
+    label = jnp.asarray([[0.25, 0.0, 0.75]])
+
+    def loss(logits):
+        return classification.cross_entropy(logits, {"target": label})["loss"].total
+
+    value, gradient = jax.value_and_grad(loss)(logits)
+    assert float(value) == pytest.approx(np.log(2))
+    np.testing.assert_allclose(gradient, [[0.25, 0, -0.25]], atol=1e-7)
+
+
 def test_targets_kept_as_bytes():
     """A vocabulary wider than the targets' type: no two classes may share a number."""
     logits, target = drawn(20, 600, seed=2)
@@ -169,6 +194,25 @@ def test_confusion_takes_the_most_likely_class():
     np.testing.assert_array_equal(
         matrix, sklearn.metrics.confusion_matrix(target, np.argmax(logits, -1))
     )
+
+
+def test_ranking_is_scikit_learns_where_probabilities_round_to_one():
+    random = np.random.default_rng(0)
+    target = (random.random(500) < 0.05).astype(np.int32)
+    logits = (random.normal(size=(500, 2)) * 5 + 40 * np.array([[1, 0]])).astype(np.float32)
+    logits[:, 1] += 8 * target
+    parts = [
+        classification.ranking(jnp.asarray(logits[half]), {"target": jnp.asarray(target[half])})
+        for half in (slice(0, 200), slice(200, 500))
+    ]
+    found = metrics.values(metrics.merge(*parts))
+    scores = logits[:, 1] - logits[:, 0]
+    wanted = sklearn.metrics.average_precision_score(target, scores)
+    assert found["ranking/average_precision"] == pytest.approx(wanted, rel=1e-9)
+    wanted = sklearn.metrics.roc_auc_score(target, scores)
+    assert found["ranking/auroc"] == pytest.approx(wanted, rel=1e-9)
+    one_class = classification.ranking(jnp.zeros((3, 2)), {"target": jnp.zeros(3, int)})
+    assert np.isnan(list(metrics.values(one_class).values())).all()
 
 
 def test_only_what_the_mask_shows_counts():

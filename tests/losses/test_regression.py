@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import sklearn.metrics
 
-from jaxdl import errors
+from jaxdl import errors, metrics
 from jaxdl.losses import regression
 
 
@@ -31,3 +31,13 @@ def test_shapes_must_agree():
         errors.InputError, match=r"must have the target's shape \(3,\), got \(3, 1\)\."
     ):
         regression.squared_error(jnp.zeros((3, 1)), {"target": jnp.zeros(3)})
+
+
+def test_the_root_is_of_all_batches_together_and_of_what_counts():
+    outputs, target = jnp.array([[1.0, 5], [2, 9]]), jnp.zeros((2, 2))
+    mask = jnp.array([[1.0, 0], [1, 0]])
+    parts = [
+        regression.root_mean_square(outputs[n : n + 1], {"target": target[:1], "mask": mask[:1]})
+        for n in range(2)
+    ]
+    assert metrics.merge(*parts)["rmse"].value() == pytest.approx(2.5**0.5)

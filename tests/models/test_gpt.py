@@ -12,7 +12,7 @@ import pytest
 
 from jaxdl import errors
 from jaxdl.losses import classification
-from jaxdl.models import gpt, pretrained
+from jaxdl.models import gpt
 from jaxdl.nn import decoding
 
 FIXTURE = np.load(pathlib.Path(__file__).parent.parent / "fixtures" / "gpt.npz")
@@ -61,20 +61,8 @@ def test_logits_loss_and_gradients_equal_torch():
 
 
 def test_logits_and_gradients_equal_transformers(tmp_path):
-    model, variables = pretrained.load(hf.folder("gpt", tmp_path))
-    kept = hf.arrays("gpt")
-
-    def loss(variables):
-        logits = model.apply(variables, kept["tokens"])
-        batch = {"target": kept["tokens"][:, 1:]}
-        mean = classification.next_token(logits[:, :-1], batch)["loss"]
-        return mean.total / mean.count, logits
-
-    with jax.default_matmul_precision("highest"):
-        (value, logits), gradient = jax.jit(jax.value_and_grad(loss, has_aux=True))(variables)
-    hf.close(logits, kept["logits"])
-    hf.close(value, kept["loss"])
-    hf.gradients_close(model, gradient, kept)
+    model, variables, kept = hf.language_model_equals("gpt", tmp_path)
+    hf.parts_equal_the_whole(model, variables, kept["tokens"], kept["logits"])
 
 
 @pytest.mark.parametrize(
@@ -87,9 +75,7 @@ def test_logits_and_gradients_equal_transformers(tmp_path):
     ],
 )
 def test_published_sizes(variant, count):
-    tokens = jax.ShapeDtypeStruct((1, 2), jnp.int32)
-    shapes = jax.eval_shape(variant().init, jax.random.key(0), tokens)
-    assert sum(leaf.size for leaf in jax.tree.leaves(shapes)) == count
+    assert hf.parameters(variant) == count
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """The dry run: what it says of a device's memory agrees with what can be counted by hand."""
 
+import dataclasses
 import re
 
 import jax
@@ -52,6 +53,21 @@ def test_one_device_has_no_layout(capsys):
     shown = capsys.readouterr().out
     assert "layout" not in shown and "mesh" not in shown and "fits" not in shown
     assert re.search(r"state +\d", shown)
+
+
+def test_shows_the_data_and_what_stands_out(capsys):
+    data = runs.examples()
+    what = runs.full(steps=2, log_every=1, eval_every=2, save_every=2)
+    what = dataclasses.replace(what, tests={"test": batches.once(data, 8)})  # the training data
+    dry_run.show(what, runs.launched())
+    shown = capsys.readouterr().out
+    low, high = (f"{x:.4g}" for x in (data["input"].min(), data["input"].max()))
+    assert re.search(rf"train +50 +input +\[5\] +float32 +{low} +{high} +\S+ ± \S+", shown)
+    assert re.search(r"target +\[\] +int32 +0 +2 +3 classes", shown)
+    share = (data["target"] == 0).sum()
+    assert re.search(rf"0 +{share} +{share / 50:.2%} +{share} +{share / 50:.2%}", shown)
+    assert "  ✓ every number is finite" in shown
+    assert "  ! 50 of 50 different inputs of test are in train too, first test 0 = train 0" in shown
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,70 @@
+"""A transformer's queries find rectangles and ellipses in noise, each of them once.
+
+Data: 16,384 made images of 32×32 pixels with one to three shapes and their boxes, mirrored and
+turned at random; 500 for the test.
+Cost: 3 minutes on an idle CPU core.
+Scores: test/ap 0.882 and test/ap50 0.990 (one seed), still rising by 0.005 in 300 steps; the
+detector without anchors (shapes_detector) has 0.944 in half of the steps.
+
+    python -m jaxdl.launch shapes_detr --queries 12
+"""
+
+import functools
+
+import optax
+
+from jaxdl.analysis import boxes
+from jaxdl.data import batches, shapes
+from jaxdl.learners import gradient
+from jaxdl.losses import detection, set_prediction
+from jaxdl.models import detr
+from jaxdl.nn import trunk
+from jaxdl.run import AtLeast, Run
+
+
+def experiment(
+    width: int = 64,
+    trunk_depth: int = 2,
+    encoder_depth: int = 1,
+    decoder_depth: int = 3,
+    queries: int = 8,
+    refine: bool = True,
+    learning_rate: float = 1e-3,
+    batch_size: int = 32,
+    images: int = 16384,
+    steps: int = 3000,
+) -> Run:
+    """AdamW with a warm-up and a cosine; the test reads a moving average of the parameters."""
+    train, test = shapes.load(images)
+    model = detr.DETR(
+        trunk.Trunk((width // 2, width), trunk_depth),
+        shapes.CLASSES,
+        queries,
+        width,
+        heads=4,
+        encoder_depth=encoder_depth,
+        decoder_depth=decoder_depth,
+        hidden=2 * width,
+        dropout=0.0,
+        refine=refine,
+    )
+    decode = functools.partial(set_prediction.decode, height=shapes.SIDE, width=shapes.SIDE)
+    shape = optax.warmup_cosine_decay_schedule(0.0, 1.0, max(1, steps // 20), steps)
+    taught = gradient.supervised(
+        model,
+        set_prediction.loss,
+        optax.adamw(lambda step: learning_rate * shape(step), weight_decay=1e-4),
+        scores=detection.average_precision(decode),
+        clip=1.0,
+        average=0.999,
+    )
+    shown = {name: values[:16] for name, values in test.items()}
+    return Run(
+        learner=taught,
+        train=batches.shuffled(train, batch_size, augment=shapes.mirrored),
+        tests={"test": batches.once(test, 250)},
+        steps=steps,
+        summaries={"boxes": boxes.pictures(taught, decode, shown)},
+        expect=(AtLeast("test/ap", 0.86), AtLeast("test/ap50", 0.98)),
+        rules=detr.RULES,
+    )

@@ -1,0 +1,51 @@
+"""A small Llama reads the bytes of Python's standard library.
+
+Data: the .py files of the standard library this Python came with, one file in ten for the test.
+Cost: 4 minutes on one busy CPU core. Scores: test/bits 2.13 (3 seeds, sd 0.01); on the same text a
+trigram model has 2.59, a 5-gram one 2.00.
+
+    python -m jaxdl.launch stdlib_llama --depth 6 --width 256 --steps 5000
+"""
+
+import optax
+
+from jaxdl.data import batches, text
+from jaxdl.learners import gradient
+from jaxdl.losses import classification
+from jaxdl.models import llama
+from jaxdl.run import AtMost, Run
+
+
+def experiment(
+    width: int = 128,
+    depth: int = 4,
+    heads: int = 4,
+    groups: int = 2,
+    length: int = 128,
+    learning_rate: float = 3e-3,
+    batch_size: int = 16,
+    steps: int = 500,
+    test_bytes: int = 65536,
+) -> Run:
+    """AdamW on the next byte, with a warm-up and a cosine."""
+    corpus = text.stdlib()
+    model = llama.Llama(
+        vocabulary=256,
+        length=length,
+        width=width,
+        depth=depth,
+        heads=heads,
+        groups=groups,
+        hidden=8 * width // 3,
+        tied=True,
+    )
+    shape = optax.warmup_cosine_decay_schedule(0.0, 1.0, max(1, steps // 10), steps)
+    optimizer = optax.adamw(lambda step: learning_rate * shape(step), b2=0.95)
+    return Run(
+        learner=gradient.supervised(model, classification.next_token, optimizer, clip=1.0),
+        train=batches.windows(corpus.train, length, batch_size),
+        tests={"test": batches.windows_once(corpus.test[:test_bytes], length, 64)},
+        steps=steps,
+        expect=AtMost("test/bits", 2.25),
+        rules=llama.RULES,
+    )
