@@ -3,8 +3,10 @@
 Data: the .py files of the standard library this Python came with, one file in ten for the test. A
 sample of what the model writes goes into TensorBoard's text tab at each evaluation.
 Cost: 2 to 4 minutes on two CPU cores. Scores: test/bits 1.97; on the same text a trigram model has
-2.59, a 5-gram one 2.00.
+2.59, a 5-gram one 2.00. The long form, --steps 2000, takes twice the time and reaches 1.76 (one
+seed).
 
+    python -m jaxdl.launch stdlib_gpt --steps 2000
     python -m jaxdl.launch stdlib_gpt --depth 6 --width 256 --steps 5000
 """
 
@@ -22,6 +24,7 @@ from jaxdl.models import gpt
 from jaxdl.nn import decoding
 from jaxdl.run import AtMost, Run
 
+LONG = 2000  # steps from which the score is to be far below a 5-gram model's
 PROMPT = "def "  # what the samples go on from
 
 
@@ -61,7 +64,7 @@ def experiment(
         tests={"test": batches.windows_once(corpus.test[:test_bytes], length, 64)},
         steps=steps,
         summaries={"sample": lambda state, key: sample(model, state.params, key)},
-        expect=AtMost("test/bits", 2.05),
+        expect=AtMost("test/bits", 2.05 if steps < LONG else 1.85),
         rules=gpt.RULES,
     )
 

@@ -21,7 +21,7 @@ RATE = 8000  # samples a second
 FRAME = 40  # samples, 5 ms, for which formants stand still
 GLIDE = 5  # frames over which one phone turns into the next
 SHORTEST, LONGEST = 12, 26  # frames of a phone
-PITCH, TRACT, SNR = (90.0, 220.0), (0.9, 1.1), (10.0, 25.0)  # hertz, ratio, decibels
+PITCH, TRACT, SNR = (90.0, 220.0), (0.9, 1.1), (20.0, 35.0)  # hertz, ratio, decibels
 
 
 class Phone(NamedTuple):
@@ -41,10 +41,10 @@ PHONES = (
     Phone("aa", (730, 1090, 2440), (1.0, 0.8, 0.2)),
     Phone("uw", (300, 870, 2240), (1.0, 0.4, 0.1)),
     Phone("er", (490, 1350, 1690), (1.0, 0.6, 0.5)),
-    Phone("m", (250, 1000, 2200), (0.5, 0.05, 0.02)),
-    Phone("n", (250, 1600, 2600), (0.4, 0.15, 0.05)),
+    Phone("m", (250, 1100, 2200), (0.5, 0.25, 0.02)),
+    Phone("n", (250, 1800, 2700), (0.4, 0.35, 0.10)),
     Phone("s", (300, 2600, 3600), (0.0, 0.1, 0.8), 1.0),
-    Phone("sh", (300, 1900, 2700), (0.0, 0.7, 0.5), 1.0),
+    Phone("sh", (300, 1900, 2700), (0.0, 1.5, 1.0), 1.0),
     Phone("z", (250, 2600, 3600), (0.5, 0.1, 0.6), 0.5),
 )
 NAMES = ("-", *(phone.name for phone in PHONES))  # by symbol; 0 is the blank

@@ -164,6 +164,7 @@ def _to_config(model: GPT) -> pretrained.Config:
             "A GPT in the form of GPT2LMHeadModel must have learned positions and no groups, got "
             f"{model.positions!r} and groups {model.groups}."
         )
+    end = min(50256, model.vocabulary - 1)  # GPT-2's own, which ends a text and begins one
     return {
         "vocab_size": model.vocabulary,
         "n_positions": model.length,
@@ -174,7 +175,8 @@ def _to_config(model: GPT) -> pretrained.Config:
         "resid_pdrop": model.dropout,
         "embd_pdrop": model.dropout,
         "attn_pdrop": 0.0,
-        "bos_token_id": 0,
+        "bos_token_id": end,
+        "eos_token_id": end,
     }
 
 

@@ -164,7 +164,6 @@ def to_config(model: Any) -> pretrained.Config:
         "rope_parameters": {"rope_type": "default", "rope_theta": model.rotary},
         "rms_norm_eps": model.epsilon,
         "tie_word_embeddings": model.tied,
-        "bos_token_id": 1 if model.vocabulary > 1 else 0,
     }
 
 

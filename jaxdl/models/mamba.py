@@ -244,9 +244,6 @@ def _to_config(model: Mamba) -> pretrained.Config:
         "conv_kernel": model.kernel,
         "layer_norm_epsilon": model.epsilon,
         "tie_word_embeddings": model.tied,
-        "bos_token_id": 0,
-        "eos_token_id": 0,
-        "pad_token_id": 0,
     }
 
 

@@ -84,6 +84,17 @@ def tokens(_: Any) -> tuple[jax.ShapeDtypeStruct, ...]:
     return (jax.ShapeDtypeStruct((1, 2), jnp.int32),)
 
 
+def pictures(_: Any) -> tuple[jax.ShapeDtypeStruct, ...]:
+    """The input of a model that sees colour images of any size."""
+    return (jax.ShapeDtypeStruct((1, 64, 64, 3), jnp.float32),)
+
+
+def labels(classes: int) -> Config:
+    """What a config tells of so many classes that have no names."""
+    names = {str(i): f"LABEL_{i}" for i in range(classes)}
+    return {"id2label": names, "label2id": {name: int(i) for i, name in names.items()}}
+
+
 class Format(NamedTuple):
     """What one of transformers' architectures is here.
 
