@@ -11,8 +11,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxdl.models import masked_autoencoder
-from jaxdl.nn import dense, layer_norm, limits, transformer
+from jaxdl.nn import dense, layer_norm, limits, patches, transformer
 
 # Where parameters lie on a mesh, for Run.rules.
 RULES = (
@@ -65,7 +64,7 @@ class Mixer(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w c"], train: bool = False) -> Float[Array, "b k"]:
-        pieces = masked_autoencoder.patches(x, self.patch)
+        pieces = patches.cut(x, self.patch)
         x = dense.Dense(self.width, dtype=self.dtype, name="stem")(pieces)
         for i in range(self.depth):
             fields = (self.tokens, self.channels, self.act, self.dtype)

@@ -107,12 +107,5 @@ def _json(path: pathlib.Path) -> dict[str, Any]:
 
 
 def _library() -> Any:
-    try:
-        import safetensors
-        import safetensors.numpy
-    except ImportError as error:
-        raise errors.MissingError(
-            f"Pretrained models must have safetensors, which is not installed: {error}.\n"
-            'Install it with: pip install "jaxdl[interop]"'
-        ) from error
-    return safetensors
+    errors.library("Pretrained models", "safetensors.numpy", "jaxdl[interop]")
+    return errors.library("Pretrained models", "safetensors", "jaxdl[interop]")
