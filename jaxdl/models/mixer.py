@@ -35,10 +35,10 @@ class Block(nn.Module):
     def __call__(self, x: Float[Array, "b n d"]) -> Float[Array, "b n d"]:
         norm = functools.partial(layer_norm.LayerNorm, 1e-6, dtype=self.dtype)
         y = norm(name="norm_1")(x).swapaxes(1, 2)
-        y = transformer.MLP(self.tokens, self.act, self.dtype, name="tokens")(y)
+        y = transformer.MLP(self.tokens, self.act, dtype=self.dtype, name="tokens")(y)
         x = x + y.swapaxes(1, 2)
         y = norm(name="norm_2")(x)
-        return x + transformer.MLP(self.channels, self.act, self.dtype, name="channels")(y)
+        return x + transformer.MLP(self.channels, self.act, dtype=self.dtype, name="channels")(y)
 
 
 class Mixer(nn.Module):
