@@ -90,12 +90,6 @@ def _examples(windows: Float[np.ndarray, "n steps"], past: int) -> splits.Exampl
 
 
 def _read(name: str) -> Series:
-    try:
-        from statsmodels import datasets
-    except ImportError as error:
-        raise errors.MissingError(
-            f"The series {name} must have statsmodels, which is not installed: {error}.\n"
-            'Install it with: pip install "jaxdl[series]"'
-        ) from error
+    datasets = errors.library(f"The series {name}", "statsmodels.datasets", "jaxdl[series]")
     table: Any = getattr(datasets, name).load_pandas().data
     return table.to_numpy(np.float64)[:, -1]

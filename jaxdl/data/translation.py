@@ -146,13 +146,7 @@ def bleu() -> Callable[[dict[str, Any]], float]:
 
     errors.MissingError: sacrebleu is not installed.
     """
-    try:
-        import sacrebleu
-    except ImportError as error:
-        raise errors.MissingError(
-            f"BLEU must have sacrebleu, which is not installed: {error}.\n"
-            'Install it with: pip install "jaxdl[text]"'
-        ) from error
+    sacrebleu = errors.library("BLEU", "sacrebleu", "jaxdl[text]")
 
     def score(pairs: dict[str, Any]) -> float:
         written, wanted = (list(map(decode, pairs[name])) for name in ("written", "wanted"))

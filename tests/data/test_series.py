@@ -66,6 +66,6 @@ def test_statsmodels():
 
 
 def test_without_statsmodels(monkeypatch):
-    monkeypatch.setitem(sys.modules, "statsmodels", None)
+    monkeypatch.setitem(sys.modules, "statsmodels.datasets", None)
     with pytest.raises(errors.MissingError, match=r"jaxdl\[series\]"):
         series.sunspots()
