@@ -30,6 +30,7 @@ def experiment(
     depth: int = 4,
     heads: int = 4,
     pool: Literal["token", "mean"] = "token",
+    dropout: float = 0.1,
     learning_rate: float = 1e-3,
     weight_decay: float = 0.05,
     batch_size: int = 128,
@@ -46,6 +47,7 @@ def experiment(
         depth=depth,
         heads=heads,
         pool=pool,
+        dropout=dropout,
     )
     shift = augment.each(functools.partial(augment.shift, pixels=1))
     schedule = schedules.warmup_cosine(learning_rate, steps)
