@@ -14,6 +14,7 @@ from collections.abc import Callable
 
 import flax.linen as nn
 import jax
+import jax.core
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
