@@ -3,7 +3,7 @@
 Data: 4,000 made utterances of three to eight of ten phones by a formant synthesiser, with speakers,
 glides and noise 20 to 35 dB below the voice; 300 for the test.
 Cost: two minutes on an idle CPU core.
-Scores: test/phone_error 0.012 (one seed, after 1,000 steps on 2,000 utterances).
+Scores: test/phone_error 0.0037 (one seed).
 
     python -m jaxdl.launch phones_ctc --encoder conformer
 """
@@ -16,7 +16,7 @@ import optax
 
 from jaxdl import learner
 from jaxdl.data import batches, formants, log_mel, spec_augment
-from jaxdl.learners import gradient
+from jaxdl.learners import gradient, schedules
 from jaxdl.losses import ctc
 from jaxdl.models import acoustic
 from jaxdl.run import AtMost, Run
@@ -51,12 +51,12 @@ def experiment(
         if encoder == "recurrent"
         else acoustic.Conformer(symbols, width, depth, heads=4, kernel=15, halvings=1)
     )
-    shape = optax.warmup_cosine_decay_schedule(0.0, 1.0, max(1, steps // 10), steps)
+    schedule = schedules.warmup_cosine(learning_rate, steps)
     return Run(
         learner=gradient.supervised(
             model,
             ctc.loss,
-            optax.adam(lambda step: learning_rate * shape(step)),
+            optax.adam(schedule),
             scores=ctc.error_rate("phone_error", beam),
             clip=5.0,
         ),
