@@ -24,8 +24,8 @@ def experiment(
     users: int = 500,
     items: int = 400,
     rank: int = 5,
-    decay: float = 0.06,
-    learning_rate: float = 1e-2,
+    decay: float = 0.05,
+    learning_rate: float = 3e-2,
     batch_size: int = 1000,
     steps: int = 2000,
 ) -> Run:
