@@ -28,8 +28,8 @@ def experiment(
     """Adam, with a cosine, on the cross-entropy of what is measured."""
     train, test = circle.load(points)
     model = quantum.Reuploading(classes=2, qubits=qubits, layers=layers)
-    shape = optax.cosine_decay_schedule(1.0, steps)
-    optimizer = optax.adam(lambda step: learning_rate * shape(step))
+    schedule = optax.cosine_decay_schedule(learning_rate, steps)
+    optimizer = optax.adam(schedule)
     return Run(
         learner=gradient.supervised(model, classification.cross_entropy, optimizer),
         train=batches.shuffled(train, batch_size),

@@ -44,12 +44,12 @@ def experiment(
 
     if code == "rate":
         test = spikes.drawn(test, moments)
-    shape = optax.cosine_decay_schedule(1.0, steps)
+    schedule = optax.cosine_decay_schedule(learning_rate, steps)
     return Run(
         learner=gradient.supervised(
             model,
             models.cross_entropy,
-            optax.adam(lambda step: learning_rate * shape(step)),
+            optax.adam(schedule),
             average=0.99,
         ),
         train=batches.shuffled(

@@ -39,8 +39,8 @@ def experiment(
     """
     data = molecules.load(target, largest, first)
     model = graph.GraphNetwork(1, width, depth, "gin", dropout=dropout)
-    shape = optax.cosine_decay_schedule(1.0, steps)
-    optimizer = optax.adamw(lambda step: learning_rate * shape(step), weight_decay=weight_decay)
+    schedule = optax.cosine_decay_schedule(learning_rate, steps)
+    optimizer = optax.adamw(schedule, weight_decay=weight_decay)
     return Run(
         learner=gradient.supervised(
             model,

@@ -43,12 +43,12 @@ def experiment(
     )
     recurrent = memory in ("recurrent", "adaptive")
     model = models.Spiking(4, (width,), neuron, recurrent)
-    shape = optax.cosine_decay_schedule(1.0, steps)
+    schedule = optax.cosine_decay_schedule(learning_rate, steps)
     return Run(
         learner=gradient.supervised(
             model,
             models.cross_entropy,
-            optax.adam(lambda step: learning_rate * shape(step)),
+            optax.adam(schedule),
             clip=1.0,
         ),
         train=batches.shuffled(train, batch_size),

@@ -17,7 +17,7 @@ import optax
 from jaxdl import learner
 from jaxdl.data import batches, formants, spec_augment
 from jaxdl.data import speech as front
-from jaxdl.learners import gradient
+from jaxdl.learners import gradient, schedules
 from jaxdl.losses import ctc
 from jaxdl.models import speech
 from jaxdl.run import AtMost, Run
@@ -52,12 +52,12 @@ def experiment(
         if encoder == "recurrent"
         else speech.Conformer(symbols, width, depth, heads=4, kernel=15, halvings=1)
     )
-    shape = optax.warmup_cosine_decay_schedule(0.0, 1.0, max(1, steps // 10), steps)
+    schedule = schedules.warmup_cosine(learning_rate, steps)
     return Run(
         learner=gradient.supervised(
             model,
             ctc.loss,
-            optax.adam(lambda step: learning_rate * shape(step)),
+            optax.adam(schedule),
             scores=ctc.error_rate("phone_error", beam),
             clip=5.0,
         ),

@@ -32,7 +32,7 @@ def experiment(
     """Adam with a cosine; decay: of the factors, which a tenth of the ratings cannot pin down."""
     train, test = ratings.planted(users, items)
     model = recommender.Factorisation(users, items, rank, mean=float(train["target"].mean()))
-    shape = optax.cosine_decay_schedule(1.0, steps)
+    schedule = optax.cosine_decay_schedule(learning_rate, steps)
 
     def rmse(outputs: recommender.Rated, batch: dict[str, Any]) -> dict[str, Any]:
         return {"rmse": metrics.RootMean.of(jnp.square(outputs.rating - batch["target"]))}
@@ -41,7 +41,7 @@ def experiment(
         learner=gradient.supervised(
             model,
             recommender.squared_error(decay),
-            optax.adam(lambda step: learning_rate * shape(step)),
+            optax.adam(schedule),
             scores=rmse,
         ),
         train=batches.shuffled(train, batch_size),

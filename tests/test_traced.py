@@ -58,8 +58,11 @@ SHAPING = {
     "digits_fedprox": {"concentration"},
     "digits_mae": {"ratio"},
     "ising_vqe": {"field"},
+    "motion_conv3d": {"noise"},
     "patterns_hopfield": {"flipped"},
     "patterns_modern_hopfield": {"noise"},
+    "shapes_unet": {"noise"},
+    "volumes_unet": {"noise"},
 }
 
 

@@ -197,14 +197,10 @@ def _one_hot(place: int, size: int) -> list[float]:
 
 def _rdkit() -> Any:
     """What is used of it."""
-    try:
-        from rdkit import Chem, RDConfig, rdBase
-        from rdkit.Chem import Crippen, rdMolDescriptors
-    except ImportError as error:
-        raise errors.MissingError(
-            f"Molecules must have rdkit, which is not installed: {error}.\n"
-            'Install it with: pip install "jaxdl[molecules]"'
-        ) from error
+    errors.library("Molecules", "rdkit", "jaxdl[molecules]")
+    from rdkit import Chem, RDConfig, rdBase
+    from rdkit.Chem import Crippen, rdMolDescriptors
+
     return types.SimpleNamespace(
         parse=Chem.MolFromSmiles,
         write=Chem.MolToSmiles,

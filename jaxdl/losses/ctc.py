@@ -146,11 +146,4 @@ def _text(symbols: Any) -> str:
 
 
 def _library() -> Any:
-    try:
-        import jiwer
-    except ImportError as error:
-        raise errors.MissingError(
-            f"Error rates must have jiwer, which is not installed: {error}.\n"
-            'Install it with: pip install "jaxdl[speech]"'
-        ) from error
-    return jiwer
+    return errors.library("Error rates", "jiwer", "jaxdl[speech]")

@@ -131,7 +131,7 @@ class Layer(nn.Module):
         if memory is not None and places is not None:
             y = attend(name="cross")(x + own, memory + places, memory)
             x = norm(name="norm_cross")(x + drop(y, "cross"))
-        y = transformer.MLP(self.hidden, nn.relu, self.dtype, name="mlp")(x)
+        y = transformer.MLP(self.hidden, nn.relu, dtype=self.dtype, name="mlp")(x)
         return norm(name="norm_mlp")(x + drop(y, "mlp"))
 
 

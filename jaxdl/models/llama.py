@@ -207,6 +207,7 @@ PRETRAINED = (
             "pretraining_tp": (1, 2),  # how it was trained; nothing that one computes
         },
         prefix="model.",
-        ignored=(r"rotary_emb\.inv_freq$", r"^lm_head\.weight$"),
+        ignored=(r"rotary_emb\.inv_freq$",),
+        copies={"lm_head.weight": "model.embed_tokens.weight"},
     ),
 )

@@ -11,8 +11,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxdl.models import masked_autoencoder
-from jaxdl.nn import dense, layer_norm, limits, transformer
+from jaxdl.nn import dense, layer_norm, limits, patches, transformer
 
 # Where parameters lie on a mesh, for Run.rules.
 RULES = (
@@ -36,10 +35,10 @@ class Block(nn.Module):
     def __call__(self, x: Float[Array, "b n d"]) -> Float[Array, "b n d"]:
         norm = functools.partial(layer_norm.LayerNorm, 1e-6, dtype=self.dtype)
         y = norm(name="norm_1")(x).swapaxes(1, 2)
-        y = transformer.MLP(self.tokens, self.act, self.dtype, name="tokens")(y)
+        y = transformer.MLP(self.tokens, self.act, dtype=self.dtype, name="tokens")(y)
         x = x + y.swapaxes(1, 2)
         y = norm(name="norm_2")(x)
-        return x + transformer.MLP(self.channels, self.act, self.dtype, name="channels")(y)
+        return x + transformer.MLP(self.channels, self.act, dtype=self.dtype, name="channels")(y)
 
 
 class Mixer(nn.Module):
@@ -65,7 +64,7 @@ class Mixer(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w c"], train: bool = False) -> Float[Array, "b k"]:
-        pieces = masked_autoencoder.patches(x, self.patch)
+        pieces = patches.cut(x, self.patch)
         x = dense.Dense(self.width, dtype=self.dtype, name="stem")(pieces)
         for i in range(self.depth):
             fields = (self.tokens, self.channels, self.act, self.dtype)

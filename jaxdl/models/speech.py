@@ -133,7 +133,7 @@ class ConformerBlock(nn.Module):
     ) -> Float[Array, "b t d"]:
         width = x.shape[-1]
         norm = functools.partial(layer_norm.LayerNorm, dtype=self.dtype)
-        mlp = functools.partial(transformer.MLP, 4 * width, nn.silu, self.dtype)
+        mlp = functools.partial(transformer.MLP, 4 * width, nn.silu, dtype=self.dtype)
         attend = attention.MultiHead(self.heads, rotary=1e4, dtype=self.dtype, name="attention")
 
         def drop(y: Array, name: str) -> Array:
