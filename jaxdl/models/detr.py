@@ -286,12 +286,12 @@ def _to_config(model: DETR) -> pretrained.Config:
             "A DETR in the form of DetrForObjectDetection must have a trunk resnet.ResNet without "
             f"a head and no refinement, got {type(trunk).__name__} and refine={model.refine}."
         )
-    whole = trunk.norm in (FROZEN, resnet.batch_norm) and trunk.act is nn.relu
+    whole = trunk.norm in (FROZEN, normalization.batch_norm) and trunk.act is nn.relu
     if not whole or trunk.block not in (resnet.BasicBlock, resnet.Bottleneck):
         raise errors.InputError(
             "The trunk of a DETR in the form of DetrForObjectDetection must have batch norm "
-            "(detr.FROZEN or resnet.batch_norm), relu, and BasicBlock or Bottleneck as they are, "
-            "got others."
+            "(detr.FROZEN or normalization.batch_norm), relu, and BasicBlock or Bottleneck as they "
+            "are, got others."
         )
     return {
         "backbone_config": _trunk_config(trunk),
