@@ -19,7 +19,7 @@ import optax
 from jaxdl import summary
 from jaxdl.analysis import rollout
 from jaxdl.data import augment, batches, digits, few_labels
-from jaxdl.learners import gradient
+from jaxdl.learners import gradient, schedules
 from jaxdl.losses import classification
 from jaxdl.models import vit
 from jaxdl.run import AtLeast, Run
@@ -50,8 +50,8 @@ def experiment(
         dropout=dropout,
     )
     shift = augment.each(functools.partial(augment.shift, pixels=1))
-    shape = optax.warmup_cosine_decay_schedule(0.0, 1.0, max(1, steps // 10), steps)
-    optimizer = optax.adamw(lambda step: learning_rate * shape(step), weight_decay=weight_decay)
+    schedule = schedules.warmup_cosine(learning_rate, steps)
+    optimizer = optax.adamw(schedule, weight_decay=weight_decay)
     shown = few_labels.by_class(test, 1)["input"]
     return Run(
         learner=gradient.supervised(

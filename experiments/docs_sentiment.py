@@ -12,7 +12,7 @@ counts of words 0.579.
 import optax
 
 from jaxdl.data import batches, reviews
-from jaxdl.learners import gradient
+from jaxdl.learners import gradient, schedules
 from jaxdl.losses import classification
 from jaxdl.models import bert
 from jaxdl.run import AtLeast, Run
@@ -43,12 +43,12 @@ def experiment(
         padding=reviews.PADDING,
         dropout=dropout,
     )
-    shape = optax.warmup_cosine_decay_schedule(0.0, 1.0, max(1, steps // 10), steps)
+    schedule = schedules.warmup_cosine(learning_rate, steps)
     return Run(
         learner=gradient.supervised(
             bert.Classifier(encoder, classes=2, dropout=dropout),
             classification.cross_entropy,
-            optax.adamw(lambda step: learning_rate * shape(step)),
+            optax.adamw(schedule),
             scores=classification.binary_scores,
             clip=1.0,
         ),

@@ -40,8 +40,8 @@ def experiment(
         ),
         "r2plus1d": conv3d.R2Plus1D(classes=4, stages=(1, 1), width=width),
     }
-    shape = optax.cosine_decay_schedule(1.0, steps)
-    optimizer = optax.adam(lambda step: learning_rate * shape(step))
+    schedule = optax.cosine_decay_schedule(learning_rate, steps)
+    optimizer = optax.adam(schedule)
     return Run(
         learner=gradient.supervised(
             networks[model],

@@ -17,7 +17,7 @@ import optax
 
 from jaxdl import summary
 from jaxdl.data import batches, translation
-from jaxdl.learners import gradient, writing
+from jaxdl.learners import gradient, schedules, writing
 from jaxdl.losses import classification
 from jaxdl.models import t5
 from jaxdl.run import AtLeast, Run
@@ -47,8 +47,8 @@ def experiment(
         length=translation.LONGEST,
         dropout=dropout,
     )
-    shape = optax.warmup_cosine_decay_schedule(0.0, 1.0, max(1, steps // 10), steps)
-    optimizer = optax.adam(lambda step: learning_rate * shape(step), b2=0.98)
+    schedule = schedules.warmup_cosine(learning_rate, steps)
+    optimizer = optax.adam(schedule, b2=0.98)
 
     def write(variables: Any, inputs: Any) -> Any:
         return t5.write(model, variables, inputs["source"], translation.LONGEST).tokens[:, 0]

@@ -13,7 +13,7 @@ from typing import Any
 import optax
 
 from jaxdl.data import batches, masking, palindromes
-from jaxdl.learners import gradient
+from jaxdl.learners import gradient, schedules
 from jaxdl.losses import classification
 from jaxdl.models import bert
 from jaxdl.run import AtLeast, Run
@@ -43,12 +43,12 @@ def experiment(
         padding=None,
         pooler=False,
     )
-    shape = optax.warmup_cosine_decay_schedule(0.0, 1.0, max(1, steps // 10), steps)
+    schedule = schedules.warmup_cosine(learning_rate, steps)
     return Run(
         learner=gradient.supervised(
             bert.MaskedLM(encoder),
             classification.cross_entropy,
-            optax.adam(lambda step: learning_rate * shape(step)),
+            optax.adam(schedule),
             scores=mirrored,
             clip=1.0,
         ),

@@ -29,11 +29,11 @@ def experiment(
     """Adam with a cosine on the cross-entropy of pixels; width doubles at each scale."""
     train, test = masks.load(noise=noise)
     model = unet.UNet(classes=4, features=tuple(width * 2**i for i in range(scales)))
-    shape = optax.cosine_decay_schedule(1.0, steps)
+    schedule = optax.cosine_decay_schedule(learning_rate, steps)
     learner = gradient.supervised(
         model,
         classification.cross_entropy,
-        optax.adam(lambda step: learning_rate * shape(step)),
+        optax.adam(schedule),
         scores=segmentation.overlap,
     )
     shown = {name: x[:8] for name, x in test.items()}

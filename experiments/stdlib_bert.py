@@ -13,7 +13,7 @@ from typing import Literal
 import optax
 
 from jaxdl.data import batches, masking, text
-from jaxdl.learners import gradient
+from jaxdl.learners import gradient, schedules
 from jaxdl.losses import classification
 from jaxdl.models import bert
 from jaxdl.run import AtMost, Run
@@ -45,12 +45,12 @@ def experiment(
         padding=None,
         pooler=False,
     )
-    shape = optax.warmup_cosine_decay_schedule(0.0, 1.0, max(1, steps // 10), steps)
+    schedule = schedules.warmup_cosine(learning_rate, steps)
     return Run(
         learner=gradient.supervised(
             bert.MaskedLM(encoder),
             classification.hidden_token,
-            optax.adamw(lambda step: learning_rate * shape(step), b2=0.98),
+            optax.adamw(schedule, b2=0.98),
             clip=1.0,
         ),
         train=batches.windows(corpus.train, length, batch_size, augment=hiding.augment),

@@ -15,7 +15,7 @@ import functools
 import optax
 
 from jaxdl.data import batches, text
-from jaxdl.learners import gradient
+from jaxdl.learners import gradient, schedules
 from jaxdl.models import mixtral
 from jaxdl.run import AtMost, Run
 
@@ -50,8 +50,8 @@ def experiment(
         tied=True,
     )
     loss = functools.partial(mixtral.loss, chosen=chosen, weight=balance)
-    shape = optax.warmup_cosine_decay_schedule(0.0, 1.0, max(1, steps // 10), steps)
-    optimizer = optax.adamw(lambda step: learning_rate * shape(step), b2=0.95)
+    schedule = schedules.warmup_cosine(learning_rate, steps)
+    optimizer = optax.adamw(schedule, b2=0.95)
     return Run(
         learner=gradient.supervised(model, loss, optimizer, clip=1.0),
         train=batches.windows(corpus.train, length, batch_size),

@@ -29,11 +29,11 @@ def experiment(
     """Adam with a cosine on cross-entropy and Dice's coefficient of voxels."""
     train, test = masks.load(200, 40, side=16, dimensions=3, noise=noise)
     model = unet.UNet(classes=3, features=tuple(width * 2**i for i in range(scales)), dimensions=3)
-    shape = optax.cosine_decay_schedule(1.0, steps)
+    schedule = optax.cosine_decay_schedule(learning_rate, steps)
     learner = gradient.supervised(
         model,
         segmentation.cross_entropy_and_dice,
-        optax.adam(lambda step: learning_rate * shape(step)),
+        optax.adam(schedule),
         scores=segmentation.overlap,
     )
     shown = {name: x[:8] for name, x in test.items()}

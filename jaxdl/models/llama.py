@@ -83,6 +83,7 @@ def check(name: str, model: Any) -> None:
     for field in ("vocabulary", "length", "width", "depth", "heads", "groups"):
         limits.at_least(1, f"{name}'s {field}", getattr(model, field))
     limits.positive(f"{name}'s epsilon", model.epsilon)
+    limits.positive(f"{name}'s rotary", model.rotary)
     if model.width % model.heads or model.width // model.heads % 2:
         raise errors.InputError(
             f"{name}'s width must be an even multiple of its heads, "
