@@ -49,7 +49,7 @@ def experiment(
         pool=pool,
         dropout=dropout,
     )
-    shift = augment.each(functools.partial(augment.shift, pixels=1))
+    shift = augment.inputs(functools.partial(augment.shift, pixels=1))
     schedule = schedules.warmup_cosine(learning_rate, steps)
     optimizer = optax.adamw(schedule, weight_decay=weight_decay)
     shown = few_labels.by_class(test, 1)["input"]
@@ -61,11 +61,7 @@ def experiment(
             scores=classification.confusion,
             clip=1.0,
         ),
-        train=batches.shuffled(
-            train,
-            batch_size,
-            augment=lambda batch, key: batch | {"input": shift(batch["input"], key)},
-        ),
+        train=batches.shuffled(train, batch_size, augment=shift),
         tests={"test": batches.once(test, 512)},
         steps=steps,
         rules=vit.RULES,

@@ -49,7 +49,7 @@ def experiment(
     return Run(
         learner=gradient.supervised(
             bert.MaskedLM(encoder),
-            classification.hidden_token,
+            classification.in_bits,
             optax.adamw(schedule, b2=0.98),
             clip=1.0,
         ),

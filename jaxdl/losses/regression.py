@@ -1,11 +1,8 @@
 """Losses over real numbers."""
 
-import dataclasses
-import math
 from collections.abc import Callable
 from typing import Any
 
-import jax
 from jaxtyping import Array, Float
 
 from jaxdl import errors, metrics
@@ -24,20 +21,10 @@ def squared_error(outputs: Float[Array, "b *d"], batch: dict[str, Any]) -> dict[
     return {"loss": metrics.Mean.of((outputs - target) ** 2, batch.get("mask"))}
 
 
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
-class RootMean(metrics.Mean):
-    """The root of a mean: of all examples together, not of each batch."""
-
-    def value(self) -> float:
-        """The root."""
-        return math.sqrt(super().value())
-
-
 def root_mean_square(outputs: Float[Array, "b *d"], batch: dict[str, Any]) -> dict[str, Any]:
     """The root of the squared error ("rmse"), in the target's units; arguments as above."""
     error = squared_error(outputs, batch)["loss"]
-    return {"rmse": RootMean(error.total, error.count)}
+    return {"rmse": metrics.RootMean(error.total, error.count)}
 
 
 def determination(folds: int = 1) -> Callable[[Any, Any], dict[str, Any]]:

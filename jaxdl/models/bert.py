@@ -239,6 +239,7 @@ def _from_config(config: pretrained.Config, pooler: bool) -> BERT:
 
 
 def _to_config(model: BERT) -> pretrained.Config:
+    pretrained.exact_gelu(model)
     if model.positions != "learned" or not model.types:
         raise errors.InputError(
             "A BERT in the form of transformers must have learned positions and types, got "

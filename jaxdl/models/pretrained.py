@@ -25,48 +25,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxdl import errors
-from jaxdl.models import tensor_files
+from jaxdl.models import tensor_files, tensor_layouts
+from jaxdl.nn import transformer
 
 Config = dict[str, Any]  # what config.json holds
 ROWS = 12  # of each kind in the table of tensors that do not fit
-
-
-class Layout(NamedTuple):
-    """How a tensor of the file is laid out in ours: there (read) and back (write)."""
-
-    read: Callable[[np.ndarray], tuple[np.ndarray, ...]]  # one array for each of the row's paths
-    write: Callable[..., np.ndarray]
-
-
-def permuted(*axes: int) -> Layout:
-    """Our axis i is the file's axis axes[i]."""
-    back = [axes.index(i) for i in range(len(axes))]
-    return Layout(lambda x: (x.transpose(axes),), lambda x: x.transpose(back))
-
-
-def split(parts: int, axis: int = -1, turned: bool = False) -> Layout:
-    """Equal parts of the file's tensor along an axis, each to a path of its own; `turned`: each is
-    a matrix that is transposed.
-    """
-
-    def read(x: np.ndarray) -> tuple[np.ndarray, ...]:
-        return tuple(y.T if turned else y for y in np.split(x, parts, axis))
-
-    def write(*each: np.ndarray) -> np.ndarray:
-        return np.concatenate([y.T if turned else y for y in each], axis)
-
-    return Layout(read, write)
-
-
-def within(axes: int) -> Layout:
-    """The file's tensor has so many axes of one entry in front."""
-    return Layout(lambda x: (x[(0,) * axes],), lambda x: x[(None,) * axes])
-
-
-SAME = Layout(lambda x: (x,), lambda x: x)
-TRANSPOSED = permuted(1, 0)  # torch's Linear: (out, in) to (in, out)
-CONV_1D = permuted(2, 1, 0)  # torch's kernels: (out, in, width) to (width, in, out)
-CONV_2D = permuted(2, 3, 1, 0)  # (out, in, height, width) to (height, width, in, out)
 
 
 class Tensor(NamedTuple):
@@ -81,12 +44,13 @@ class Tensor(NamedTuple):
 
     name: str
     paths: str | tuple[str, ...]
-    layout: Layout = SAME
+    layout: tensor_layouts.Layout = tensor_layouts.SAME
 
 
 def affine(names: Mapping[str, str]) -> tuple[Tensor, ...]:
     """The rows of affine layers, the file's name of each and its path, without what they end in."""
-    kernels = [Tensor(f"{a}.weight", f"{b}/kernel", TRANSPOSED) for a, b in names.items()]
+    turned = tensor_layouts.TRANSPOSED
+    kernels = [Tensor(f"{a}.weight", f"{b}/kernel", turned) for a, b in names.items()]
     return (*kernels, *(Tensor(f"{a}.bias", f"{b}/bias") for a, b in names.items()))
 
 
@@ -114,6 +78,15 @@ def tokens(_: Any) -> tuple[jax.ShapeDtypeStruct, ...]:
 def pictures(_: Any) -> tuple[jax.ShapeDtypeStruct, ...]:
     """The input of a model that sees colour images of any size."""
     return (jax.ShapeDtypeStruct((1, 64, 64, 3), jnp.float32),)
+
+
+def exact_gelu(model: Any) -> None:
+    """Refuse a model whose `act` is another: what "hidden_act": "gelu" means."""
+    if model.act is not transformer.exact_gelu:
+        raise errors.InputError(
+            f"A {type(model).__name__} in the form of transformers must have the act "
+            "transformer.exact_gelu, got another."
+        )
 
 
 def labels(classes: int) -> Config:
@@ -212,7 +185,7 @@ class _Entry(NamedTuple):
 
     names: list[str]
     paths: list[str]
-    layout: Layout
+    layout: tensor_layouts.Layout
     stacked: bool  # the tensors are the slices of one array
 
 

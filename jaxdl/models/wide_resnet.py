@@ -78,7 +78,7 @@ class WideResNet(nn.Module):
     block: Callable[..., Any] = Block
     width: int = 16
     widen: int = 1
-    norm: normalization.Norm = resnet.batch_norm
+    norm: normalization.Norm = normalization.batch_norm
     act: Callable[[Array], Array] = nn.relu
     dropout: float | Array = 0.0
     dtype: Any = None

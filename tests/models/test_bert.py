@@ -25,7 +25,7 @@ def test_masked_logits_and_gradients_equal_transformers(tmp_path):
 
     def loss(variables):
         logits = model.apply(variables, kept["tokens"], types=kept["types"])
-        mean = classification.hidden_token(logits, batch)["loss"]
+        mean = classification.in_bits(logits, batch)["loss"]
         return mean.total / mean.count, logits
 
     with jax.default_matmul_precision("highest"):
@@ -58,6 +58,9 @@ def test_classes_and_gradients_equal_transformers(tmp_path):
     ("variant", "count"),
     [
         (bert.bert_tiny, 4_385_920),
+        (bert.bert_mini, 11_170_560),
+        (bert.bert_small, 28_763_648),
+        (bert.bert_medium, 41_373_184),
         (bert.bert_base, 109_482_240),
         (bert.bert_large, 335_141_888),
     ],
@@ -131,3 +134,7 @@ def test_bad_inputs_and_files_are_refused(tmp_path):
         pretrained.load(hf.folder("bert", tmp_path, intermediate_size=65))
     with pytest.raises(errors.InputError, match="learned positions and types, got 'rotary'"):
         pretrained.save(tmp_path / "new", SMALL(positions="rotary"), {"params": {}})
+    for model in (SMALL(act=jax.nn.relu), bert.MaskedLM(SMALL(act=jax.nn.relu, pooler=False))):
+        variables = model.init(jax.random.key(0), TOKENS)
+        with pytest.raises(errors.InputError, match=r"A BERT .* the act transformer\.exact_gelu"):
+            pretrained.save(tmp_path / "new", model, variables)
