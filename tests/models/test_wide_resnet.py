@@ -21,7 +21,6 @@ SIZES = {
     wide_resnet.wrn_40_4: 8_949_210,  # 8.9M
     wide_resnet.preresnet110: 1_730_522,  # 1.7M in He et al. 2016
     wide_resnet.preresnet164: 1_703_258,  # 1.7M
-    wide_resnet.preresnet1001: 10_327_706,  # 10.2M
 }
 
 
