@@ -9,9 +9,7 @@ from jaxtyping import Array
 from jaxdl.nn import limits
 
 
-def warmup_cosine(
-    peak: float | Array, steps: int, warmup: float = 0.1
-) -> Callable[[Any], Any]:
+def warmup_cosine(peak: float | Array, steps: int, warmup: float = 0.1) -> Callable[[Any], Any]:
     """From 0 up to `peak` in a share `warmup` of the steps, and down to 0 as half a cosine does.
 
     The rise: Goyal et al., "Accurate, large minibatch SGD" (2017); the fall: Loshchilov and Hutter,
