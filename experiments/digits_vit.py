@@ -2,8 +2,8 @@
 
 Data: 1,797 real 8×8 scans that ship with scikit-learn, a fifth of them for the test; in training
 each is moved by up to a pixel.
-Cost: about 90 s on a CPU core. Scores: not measured yet; a support vector machine has
-test/accuracy 0.986 to 0.992. At each evaluation TensorBoard shows digits beside where the network
+Cost: 120 s on a CPU core. Scores: test/accuracy 0.983 (1 seed); a support vector machine has
+0.986 to 0.992. At each evaluation TensorBoard shows digits beside where the network
 looks, by attention rollout.
 
     python -m jaxdl.launch digits_vit --depth 6
@@ -30,11 +30,11 @@ def experiment(
     depth: int = 4,
     heads: int = 4,
     pool: Literal["token", "mean"] = "token",
-    dropout: float = 0.1,
-    learning_rate: float = 1e-3,
+    dropout: float = 0.0,
+    learning_rate: float = 2e-3,
     weight_decay: float = 0.05,
     batch_size: int = 128,
-    steps: int = 2000,
+    steps: int = 3000,
 ) -> Run:
     """AdamW on the cross-entropy of shifted digits, with a warm-up and a cosine."""
     train, test = digits.load()

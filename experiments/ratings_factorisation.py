@@ -2,7 +2,7 @@
 
 Data: made; 500 users by 400 items with five hidden tastes and noise of deviation 0.5, a tenth of
 the ratings to learn from and as many others for the test: jaxdl/data/ratings.py.
-Cost: 8 s on two CPU cores. Scores: test/rmse 0.610 (4 seeds, sd 0.010); the mean of all ratings has
+Cost: 1 s on two CPU cores. Scores: test/rmse 0.597 (5 seeds, sd 0.000); the mean of all ratings has
 1.33, and who knows the truth but not the noise 0.5.
 
     python -m jaxdl.launch ratings_factorisation --rank 10
@@ -24,8 +24,8 @@ def experiment(
     users: int = 500,
     items: int = 400,
     rank: int = 5,
-    decay: float = 0.06,
-    learning_rate: float = 1e-2,
+    decay: float = 0.05,
+    learning_rate: float = 3e-2,
     batch_size: int = 1000,
     steps: int = 2000,
 ) -> Run:

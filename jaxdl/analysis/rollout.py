@@ -12,8 +12,13 @@ from jaxtyping import Array, Float
 from jaxdl import errors
 
 
-def captured(model: Any, variables: Any, *inputs: Any, **options: Any) -> list[Array]:
-    """The attention weights (b, h, t, t) of each block, in order, as the model reads the inputs."""
+def captured(
+    model: Any, variables: Any, *inputs: Any, blocks: str | None = None, **options: Any
+) -> list[Array]:
+    """The attention weights (b, h, t, t) of each block, in order, as the model reads the inputs.
+
+    blocks: what their names begin with, such as "encoder", of a model that has several stacks.
+    """
     _, kept = model.apply(variables, *inputs, **options, mutable=["intermediates"])
     found = {}
     for path, weights in jax.tree_util.tree_leaves_with_path(kept.get("intermediates", {})):
@@ -25,7 +30,10 @@ def captured(model: Any, variables: Any, *inputs: Any, **options: Any) -> list[A
             "The model must have blocks with attention, numbered as those of transformer.Block, "
             "got none."
         )
-    return [found[key] for key in sorted(found)]
+    kinds = sorted({kind for kind, _ in found})
+    if blocks not in (kinds if len(kinds) > 1 else (None, *kinds)):
+        raise errors.InputError(f"blocks must be one of {', '.join(kinds)}, got {blocks}.")
+    return [found[key] for key in sorted(found) if blocks in (None, key[0])]
 
 
 def rollout(weights: list[Float[Array, "b h t t"]]) -> Float[Array, "b t t"]:

@@ -44,6 +44,7 @@ def inputs(*changes: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
 
 def shift(image: Float[Array, "h w c"], key: Any, *, pixels: int) -> Float[Array, "h w c"]:
     """Moves an image by up to so many pixels, each way and each axis by chance; zeros come in."""
+    limits.at_least(0, "A shift's pixels", pixels)
     padded = jnp.pad(image, ((pixels, pixels), (pixels, pixels), (0, 0)))
     down, right = jax.random.randint(key, (2,), 0, 2 * pixels + 1)
     return jax.lax.dynamic_slice(padded, (down, right, 0), image.shape)
@@ -111,6 +112,7 @@ def erase(image: Float[Array, "h w c"], key: Any, *, size: int) -> Float[Array, 
 
 def moved(images: Float[np.ndarray, "b h w c"], pixels: int, seed: int) -> np.ndarray:
     """Images shifted as by `shift`, once and on the host: a test set of its own."""
+    limits.at_least(0, "A shift's pixels", pixels)
     random = np.random.default_rng(seed)
     _, height, width, _ = images.shape
     padded = np.pad(images, ((0, 0), (pixels, pixels), (pixels, pixels), (0, 0)))

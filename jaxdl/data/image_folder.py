@@ -71,14 +71,25 @@ def load(
 def read(
     path: str | pathlib.Path, side: int, channels: int = 3
 ) -> UInt8[np.ndarray, "side side c"]:
-    """One image, of 1 channel (grey) or 3 (red, green, blue); the camera's turn is undone."""
+    """One image, of 1 channel (grey) or 3 (red, green, blue); the camera's turn is undone.
+
+    Transparency is dropped: what lies under it is seen. Images of more than 8 bits a channel, which
+    would saturate, are refused.
+    """
     if channels not in (1, 3) or side < 1:
         raise errors.InputError(
             f"Images must have 1 or 3 channels and a side of at least 1, got {channels} and {side}."
         )
     try:
         with Image.open(path) as image:
+            if image.mode[0] in "IF":  # Pillow's of 16 and 32 bits: I, I;16, I;16B, F
+                raise errors.InputError(
+                    f"{path} must have 8 bits a channel, got Pillow's mode {image.mode}. "
+                    "Scale it to 0 to 255 first."
+                )
             return np.asarray(_squared(image, side, channels)).reshape(side, side, channels)
+    except errors.InputError:
+        raise
     except UnidentifiedImageError as error:
         raise errors.InputError(f"{path} must be an image, got another kind of file.") from error
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:

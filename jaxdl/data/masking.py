@@ -44,7 +44,7 @@ class Hiding:
 
         "target" are the tokens as they were, and "mask" is 1 where one was chosen.
         """
-        tokens = batch["input"]
+        tokens = batch["input"].astype(np.int32)  # bytes cannot hold a mask beyond them
         chance_key, other_key = jax.random.split(key)
         chance = jax.random.uniform(chance_key, tokens.shape)
         other = jax.random.randint(other_key, tokens.shape, 0, self.mask, tokens.dtype)
@@ -54,7 +54,8 @@ class Hiding:
         """Hides tokens once and on the host: the arrays of a test."""
         random = np.random.default_rng(seed)
         chance = random.random(tokens.shape, np.float32)
-        return self._hidden(tokens, chance, random.integers(0, self.mask, tokens.shape))
+        other = random.integers(0, self.mask, tokens.shape)
+        return self._hidden(tokens.astype(np.int32), chance, other)
 
     def _hidden(self, tokens: Any, chance: Any, other: Any) -> dict[str, Any]:
         xp = tokens.__array_namespace__()
@@ -62,4 +63,4 @@ class Hiding:
         changed = xp.where(chance < masked, self.mask, other)
         hidden = xp.where(chance < swapped, changed, tokens).astype(np.int32)
         chosen = (chance < self.rate).astype(np.float32)
-        return {"input": hidden, "target": tokens.astype(np.int32), "mask": chosen}
+        return {"input": hidden, "target": tokens, "mask": chosen}

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jaxdl import errors
+from jaxdl.losses import classification
 from jaxdl.nn import limits
 
 
@@ -47,7 +48,7 @@ def cutmix(
 def soft(target: Array, classes: int) -> Float[Array, "b k"]:
     """Targets as soft labels: one-hot of integers (b,), others as they are."""
     if jnp.issubdtype(target.dtype, jnp.integer):
-        return jax.nn.one_hot(target, classes)
+        return classification.one_hot(target, classes)
     if target.ndim != 2 or target.shape[-1] != classes:
         raise errors.InputError(
             f"Targets to mix must be integers or soft labels of {classes} classes, "

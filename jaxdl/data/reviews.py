@@ -39,11 +39,14 @@ class Reviews(NamedTuple):
 
 
 def draw(count: int, seed: int = 0) -> Reviews:
-    """So many made reviews, half of them praise in the long run."""
+    """So many made reviews, no two of them the same, half of them praise in the long run."""
     limits.at_least(1, "The number of reviews", count)
     random = np.random.default_rng(seed)
-    made = [_review(random) for _ in range(count)]
-    return Reviews([text for text, _ in made], np.asarray([label for _, label in made], np.int32))
+    made: dict[str, int] = {}
+    while len(made) < count:
+        text, label = _review(random)
+        made[text] = label
+    return Reviews(list(made), np.asarray(list(made.values()), np.int32))
 
 
 def read(path: str | pathlib.Path) -> Reviews:

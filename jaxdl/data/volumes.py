@@ -13,7 +13,8 @@ import numpy as np
 from scipy import ndimage
 
 from jaxdl import errors
-from jaxdl.data import checks, files, splits
+from jaxdl.data import arrays, checks, files, splits
+from jaxdl.nn import limits
 
 REMEDY = "Name each volume NAME_image.npy and its labels NAME_label.npy."
 
@@ -38,22 +39,42 @@ def load(folder: str | pathlib.Path, classes: int) -> list[Volume]:
 
 def resampled(volume: Volume, spacing: float) -> Volume:
     """The volume with voxels of this many millimetres each way: linear between the image's voxels,
-    the nearest of the label's.
+    the nearest of the label's; beyond the outermost centres the image goes on as it is there.
+
+    The volume keeps its middle, and along each axis its extent to half a voxel, at least one voxel.
     """
-    if not spacing > 0:
-        raise errors.InputError(f"A volume's spacing must be positive, got {spacing}.")
-    factors = tuple(old / spacing for old in volume.spacing)
-    image = np.asarray(ndimage.zoom(volume.image, (*factors, 1), order=1))
-    label = np.asarray(ndimage.zoom(volume.label, factors, order=0))
-    return Volume(volume.name, image, label, (spacing, spacing, spacing))
+    limits.positive("A volume's spacing", spacing)
+    factors = [spacing / old for old in volume.spacing]
+    sizes = volume.label.shape
+    counts = [max(1, round(n / factor)) for n, factor in zip(sizes, factors, strict=True)]
+    # Where the new centres lie among the old ones, the middles of both in one place.
+    places = np.meshgrid(
+        *(
+            (n - 1) / 2 + factor * (np.arange(count) - (count - 1) / 2)
+            for n, factor, count in zip(sizes, factors, counts, strict=True)
+        ),
+        indexing="ij",
+    )
+
+    def looked_up(values: np.ndarray, order: int) -> np.ndarray:
+        return np.asarray(ndimage.map_coordinates(values, places, order=order, mode="nearest"))
+
+    channels = [looked_up(plane, 1) for plane in np.moveaxis(volume.image, -1, 0)]
+    label = looked_up(volume.label, 0)
+    return Volume(volume.name, np.stack(channels, -1), label, (spacing, spacing, spacing))
 
 
 def patches(volumes: Sequence[Volume], side: int) -> splits.Examples:
     """Cubes of `side` voxels that cover all volumes, each less its volume's mean and over its
     deviation; where a side does not divide, zeros and the class 0 fill up.
     """
-    if side < 1:
-        raise errors.InputError(f"A patch's side must be at least 1, got {side}.")
+    limits.at_least(1, "A patch's side", side)
+    kinds = sorted({volume.image.shape[-1] for volume in volumes})
+    if len(kinds) != 1:
+        raise errors.InputError(
+            f"Volumes to cut must be at least one, all of as many channels, got {len(volumes)} of "
+            f"the channels {kinds}."
+        )
     images = [_cubes(_standard(volume.image), side) for volume in volumes]
     labels = [_cubes(volume.label[..., None], side)[..., 0] for volume in volumes]
     return {"input": np.concatenate(images), "target": np.concatenate(labels)}
@@ -63,9 +84,9 @@ def _volume(directory: pathlib.Path, name: str, classes: int) -> Volume:
     image, label = (_array(directory / f"{name}_{part}.npy") for part in ("image", "label"))
     if image.ndim == 3:
         image = image[..., None]
-    if image.ndim != 4 or not (np.issubdtype(image.dtype, np.number)):
+    if image.ndim != 4 or image.dtype.kind not in "iuf":
         raise errors.InputError(
-            f"{directory / f'{name}_image.npy'} must be numbers (d, h, w) or (d, h, w, c), "
+            f"{directory / f'{name}_image.npy'} must be real numbers (d, h, w) or (d, h, w, c), "
             f"got {image.dtype} {image.shape}."
         )
     if label.shape != image.shape[:3]:
@@ -90,16 +111,12 @@ def _spacing(path: pathlib.Path) -> tuple[float, float, float]:
 
 
 def _array(path: pathlib.Path) -> np.ndarray:
-    try:
-        return np.load(path, allow_pickle=False)
-    except FileNotFoundError as error:
-        raise errors.InputError(
-            f"{path} must exist beside its volume, got none. {REMEDY}"
-        ) from error
-    except (OSError, ValueError, EOFError) as error:
-        raise errors.InputError(
-            f"{path} must be an array in NumPy's format, got: {str(error).rstrip('.')}."
-        ) from error
+    if not path.exists():
+        raise errors.InputError(f"{path} must exist beside its volume, got none. {REMEDY}")
+    found = arrays.load(path)
+    if isinstance(found, dict):
+        raise errors.InputError(f"{path} must be one array, got a .npz of {', '.join(found)}.")
+    return found
 
 
 def _standard(image: np.ndarray) -> np.ndarray:

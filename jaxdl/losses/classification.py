@@ -92,6 +92,14 @@ def whole(logits: Float[Array, "b n v"], batch: dict[str, Any]) -> dict[str, Any
     return {"whole": metrics.Mean.of(right.min(-1))}
 
 
+def one_hot(target: Integer[Array, "*b"], classes: int) -> Float[Array, "*b k"]:
+    """1 at the target's class and 0 elsewhere; NaN where the target is outside [0, classes), which
+    stops a run with a diagnosis as in `cross_entropy`.
+    """
+    inside = (target >= 0) & (target < classes)
+    return jnp.where(inside[..., None], jax.nn.one_hot(target, classes), jnp.nan)
+
+
 def divergence(before: Float[Array, "b k"], after: Float[Array, "b k"]) -> Float[Array, "b"]:
     """Kullback and Leibler's divergence, in nats, of one prediction from another; of logits."""
     wanted, found = (jax.nn.log_softmax(x.astype(jnp.float32)) for x in (before, after))

@@ -49,16 +49,20 @@ def cross_entropy_and_dice(
 ) -> dict[str, Any]:
     """Cross-entropy plus 1 - Dice of the probabilities: a rare class counts as a frequent one.
 
-    The coefficient is each example's, a mean over the classes.
+    The coefficient is each example's, a mean over the classes that its target has. Where the batch
+    has a "mask", (b, *space), only pixels where it is not 0 count.
     """
     measured = classification.cross_entropy(logits, batch)
-    chance = jax.nn.softmax(logits.astype(jnp.float32))
-    there = jax.nn.one_hot(batch["target"], logits.shape[-1])
+    counted = (batch.get("mask", jnp.ones(logits.shape[:-1])) > 0)[..., None]
+    chance = jnp.where(counted, jax.nn.softmax(logits.astype(jnp.float32)), 0)
+    there = jnp.where(counted, jax.nn.one_hot(batch["target"], logits.shape[-1]), 0)
     space = tuple(range(1, logits.ndim - 1))
-    both = (chance + there).sum(space)
-    dice = (2 * (chance * there).sum(space) + 1e-6) / (both + 1e-6)  # 1 where there is none
-    lost, pixels = metrics.Mean.of(1 - dice), measured["loss"]
+    size = there.sum(space)
+    overlaps = 2 * (chance * there).sum(space) / jnp.maximum(size + chance.sum(space), 1)
+    present = size > 0
+    dice = jnp.where(present, overlaps, 0).sum(-1) / jnp.maximum(present.sum(-1), 1)
+    pixels, entropy = counted.sum((*space, -1)), measured["loss"]
     return measured | {
-        "loss": metrics.Mean(pixels.total + lost.total * pixels.count / lost.count, pixels.count),
-        "dice": metrics.Mean.of(dice),
+        "loss": metrics.Mean(entropy.total + ((1 - dice) * pixels).sum(), entropy.count),
+        "dice": metrics.Mean.of(dice, pixels > 0),
     }

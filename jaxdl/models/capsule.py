@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from jaxdl import errors, metrics
+from jaxdl.losses import classification
 from jaxdl.nn import convolution, dense, limits
 
 # Where parameters lie on a mesh: what a layer puts out is cut, or, of votes, what goes in.
@@ -149,9 +150,9 @@ def margin_loss(
     absent: float = 0.5,
 ) -> Float[Array, "b"]:
     """T max(0, most - |v|)² + absent (1 - T) max(0, |v| - least)², summed over the classes
-    (equation 4).
+    (equation 4); NaN where the target is none of them.
     """
-    there = jax.nn.one_hot(target, lengths.shape[-1], dtype=lengths.dtype)
+    there = classification.one_hot(target, lengths.shape[-1])
     missed = jnp.maximum(0, most - lengths) ** 2
     claimed = jnp.maximum(0, lengths - least) ** 2
     return (there * missed + absent * (1 - there) * claimed).sum(-1)

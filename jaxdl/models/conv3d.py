@@ -59,18 +59,27 @@ class C3D(nn.Module):
                 f"C3D's pools must be one for each of its {len(self.stages)} stages, "
                 f"got {len(self.pools)}."
             )
+        limits.at_least(1, "C3D's time", self.time)
         if self.time % 2 == 0:
             raise errors.InputError(f"C3D's time must be odd, got {self.time}.")
         super().__post_init__()
 
     @nn.compact
     def __call__(self, x: Float[Array, "b t h w c"], train: bool = False) -> Float[Array, "b k"]:
+        clip = " x ".join(map(str, x.shape[1:4]))
         for i, features in enumerate(self.stages):
             for j, width in enumerate(features):
                 name = f"conv_{i + 1}_{j + 1}"
                 x = self.act(_conv(width, (self.time, 3, 3), (1, 1, 1), self.dtype, name, True)(x))
             last = self.last_padding if i == len(self.stages) - 1 else 0
-            x = pooling.max_pool(x, self.pools[i], padding=(0, last, last))
+            padding = (0, last, last)
+            sides = [n + 2 * more for n, more in zip(x.shape[1:4], padding, strict=True)]
+            if any(n < side for n, side in zip(sides, self.pools[i], strict=True)):
+                raise errors.InputError(
+                    f"C3D's clips must be large enough for its pools {self.pools}, got {clip}, of "
+                    f"which pool {i + 1} finds {' x '.join(map(str, sides))}."
+                )
+            x = pooling.max_pool(x, self.pools[i], padding=padding)
         x = x.reshape(x.shape[0], -1) if self.hidden else pooling.global_avg_pool(x)
         for i, width in enumerate(self.hidden):
             x = self.act(nn.Dense(width, dtype=self.dtype, name=f"hidden_{i + 1}")(x))

@@ -8,7 +8,7 @@ import pytest
 
 from jaxdl import errors
 from jaxdl.analysis import rollout
-from jaxdl.models import bert, mlp, pretrained
+from jaxdl.models import bert, masked_autoencoder, mlp, pretrained
 
 
 def literal(attentions):
@@ -49,6 +49,17 @@ def test_blocks_are_in_order_and_within_other_modules():
     assert len(weights) == 11
     sharp = [float(jnp.abs(w - 1 / 3).max()) for w in weights]
     assert int(np.argmax(sharp)) == 10
+
+
+def test_of_an_encoder_and_a_decoder_one_is_chosen():
+    model = masked_autoencoder.MaskedAutoencoder(width=8, heads=2, depth=2, decoder_width=8)
+    inputs = jnp.ones((2, 4, 4, 1)), jnp.asarray([[0, 3], [1, 2]])
+    variables = model.init(jax.random.key(0), *inputs)
+    with pytest.raises(errors.InputError, match="one of decoder, encoder, got None"):
+        rollout.captured(model, variables, *inputs)
+    for blocks, depth, tokens in (("encoder", 2, 2), ("decoder", 1, 4)):
+        weights = rollout.captured(model, variables, *inputs, blocks=blocks)
+        assert [w.shape for w in weights] == [(2, 2, tokens, tokens)] * depth
 
 
 def test_bad_input_is_refused():

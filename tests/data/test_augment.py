@@ -37,6 +37,12 @@ def test_shifts_are_scipys_and_all_occur():
     assert len(set(found)) == 9
     on_host = augment.moved(np.asarray(images(200)), 1, seed=0)
     assert len(set(offsets(on_host, 1))) == 9
+    for wrong in (
+        lambda: augment.shift(jnp.asarray(IMAGE), KEY, pixels=-1),
+        lambda: augment.moved(IMAGE[None], -1, 0),
+    ):
+        with pytest.raises(errors.InputError, match="shift's pixels must be at least 0, got -1"):
+            wrong()
 
 
 def test_a_square_is_erased_anywhere():

@@ -65,6 +65,9 @@ def test_what_is_no_image_is_refused_by_name(folder):
     path.write_bytes(whole[: len(whole) // 2])
     with pytest.raises(errors.InputError, match=r"a\.jpg must be a whole image, got: "):
         image_folder.load(folder, 8)
+    Image.fromarray(np.full((8, 8), 4096, np.uint16)).save(path, "png")
+    with pytest.raises(errors.InputError, match=r"a\.jpg must have 8 bits a channel, got .* I;16"):
+        image_folder.load(folder, 8)
     path.write_text("no image")
     with pytest.raises(errors.InputError, match=r"a\.jpg must be an image, got another kind"):
         image_folder.load(folder, 8)

@@ -38,6 +38,17 @@ def test_shares_of_what_is_hidden(place):
     assert (shown[asked] == target[asked]).mean() == pytest.approx(0.11, abs=0.02)
 
 
+@pytest.mark.parametrize("place", ["host", "device"])
+def test_the_mask_may_lie_beyond_the_tokens_type(place):
+    hiding, tokens = masking.Hiding(mask=256, rate=1.0, masked=1.0, swapped=0.0), np.uint8([[0, 7]])
+    if place == "host":
+        batch = hiding.once(tokens, seed=1)
+    else:
+        batch = hiding.augment({"input": jnp.asarray(tokens)}, jax.random.key(1))
+    assert np.asarray(batch["input"]).tolist() == [[256, 256]]
+    assert np.asarray(batch["target"]).tolist() == [[0, 7]]
+
+
 def test_bad_shares_are_refused():
     with pytest.raises(errors.InputError, match=r"rate must lie in \[0, 1\], got 1.5"):
         masking.Hiding(mask=3, rate=1.5)

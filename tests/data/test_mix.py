@@ -64,6 +64,10 @@ def test_mixtures_can_be_mixed_again_and_traced():
     assert not np.allclose(mixed["input"][0], mixed["input"][1])
 
 
+def test_targets_outside_are_no_labels():
+    assert np.isnan(mix.soft(jnp.asarray([0, 4, -1]), 4)).all(-1).tolist() == [False, True, True]
+
+
 def test_what_cannot_be_mixed():
     with pytest.raises(errors.InputError, match="soft labels of 3 classes, got shape"):
         mix.soft(jnp.ones((2, 4)), 3)

@@ -29,6 +29,7 @@ def verdict(text):
 def test_labels_follow_from_the_texts_and_words_alone_do_not_tell():
     made = reviews.draw(3000)
     assert [verdict(text) for text in made.texts] == made.labels.tolist()
+    assert len(set(made.texts)) == 3000  # so none of the test's was learnt from
     assert 0.45 < made.labels.mean() < 0.55
     train, test, _ = reviews.encoded(made, 32)
     assert 0.5 < reviews.bag_of_words(train, test) < 0.7

@@ -45,10 +45,33 @@ def test_dice_of_certain_claims_is_that_of_sets():
     for there, claimed in zip(np.asarray(target), np.asarray(other), strict=True):
         sizes = [(there == k).sum() + (claimed == k).sum() for k in range(5)]
         both = [((there == k) & (claimed == k)).sum() for k in range(5)]
-        wanted.append(np.mean([2 * b / s if s else 1 for b, s in zip(both, sizes, strict=True)]))
+        seen = [(there == k).any() for k in range(5)]
+        dice = [2 * b / s for b, s, k in zip(both, sizes, seen, strict=True) if k]
+        wanted.append(np.mean(dice))
     plain = classification.cross_entropy(logits, {"target": target})["loss"]
     assert measured["dice"].value() == pytest.approx(np.mean(wanted), rel=1e-5)
     assert measured["loss"].value() == pytest.approx(plain.value() + 1 - np.mean(wanted), rel=1e-5)
+
+
+def test_dice_of_soft_claims_is_of_the_classes_that_are_there():
+    target = np.array([[[0, 1], [1, 1]], [[2, 2], [2, 2]]])
+    logits = np.random.default_rng(0).normal(size=(2, 2, 2, 3))
+    chance = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
+    mask = np.array([[[1, 1], [1, 0]], [[0, 0], [1, 0]]])
+
+    def dice(n, k):
+        there, claimed = (target[n] == k) * mask[n], chance[n, ..., k] * mask[n]
+        return 2 * (there * claimed).sum() / (there.sum() + claimed.sum())
+
+    batch = {"target": jnp.asarray(target), "mask": jnp.asarray(mask)}
+    logits = jnp.asarray(logits, jnp.float32)
+    measured = segmentation.cross_entropy_and_dice(logits, batch)
+    each = np.array([(dice(0, 0) + dice(0, 1)) / 2, dice(1, 2)])
+    assert measured["dice"].value() == pytest.approx(each.mean(), rel=1e-5)
+    plain = classification.cross_entropy(logits, batch)["loss"].value()
+    # Each example counts by its pixels: three and one.
+    wanted = plain + (3 * (1 - each[0]) + 1 - each[1]) / 4
+    assert measured["loss"].value() == pytest.approx(wanted, rel=1e-5)
 
 
 def test_nothing_has_no_overlap():

@@ -68,6 +68,7 @@ def test_margin_loss_is_equation_4():
     ]
     found = capsule.margin_loss(jnp.asarray(lengths, jnp.float32), jnp.asarray(target))
     np.testing.assert_allclose(found, wanted, rtol=1e-5)
+    assert np.isnan(capsule.margin_loss(jnp.ones((1, 3)), jnp.asarray([7]))).all()
 
 
 def test_draws_from_the_label_or_else_from_the_longest():

@@ -68,6 +68,10 @@ def test_stages_halve_time_and_space():
 def test_refusals():
     with pytest.raises(errors.InputError, match="C3D's time must be odd, got 2"):
         small(time=2)
+    with pytest.raises(errors.InputError, match="C3D's time must be at least 1, got -1"):
+        small(time=-1)
+    with pytest.raises(errors.InputError, match="got 5 x 1 x 8, of which pool 1 finds 5 x 1 x 8"):
+        jax.eval_shape(small().init, KEY, jnp.zeros((1, 5, 1, 8, 1)))
     with pytest.raises(errors.InputError, match="pools must be one for each of its 2 stages"):
         conv3d.C3D(classes=3, stages=((4,), (4,)), pools=((1, 2, 2),))
     with pytest.raises(errors.InputError, match="R2Plus1D's stages must each be at least 1"):

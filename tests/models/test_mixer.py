@@ -39,6 +39,19 @@ def test_number_of_parameters_and_their_places(make):
         assert found and len(found[0]) == leaf.ndim, path
 
 
+def test_bfloat16_is_computed_in_it():
+    model = mixer.Mixer(
+        classes=3, patch=2, width=5, depth=1, tokens=4, channels=7, dtype=jnp.bfloat16
+    )
+    x = jnp.ones((1, 4, 4, 3))
+    variables = model.init(jax.random.key(0), x)
+    assert {leaf.dtype for leaf in jax.tree.leaves(variables)} == {jnp.dtype(jnp.float32)}
+    said = jax.eval_shape(
+        lambda: model.apply(variables, x, capture_intermediates=True, mutable="intermediates")
+    )
+    assert {leaf.dtype for leaf in jax.tree.leaves(said)} == {jnp.dtype(jnp.bfloat16)}
+
+
 def test_refusals():
     with pytest.raises(errors.InputError, match="Mixer's tokens must be at least 1, got 0"):
         mixer.mixer_b16(tokens=0)
