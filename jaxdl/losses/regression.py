@@ -31,7 +31,12 @@ def determination(folds: int = 1) -> Callable[[Any, Any], dict[str, Any]]:
     """Scores of an evaluation: R² ("r2"); of a cross-validation the mean over the folds."""
 
     def scores(outputs: Float[Array, "b d"], batch: dict[str, Any]) -> dict[str, Any]:
-        fold = batch["fold"] if folds > 1 else None
-        return {"r2": metrics.Determination.of(outputs, batch["target"], fold, folds)}
+        fold, target = batch["fold"] if folds > 1 else None, batch["target"]
+        if outputs.ndim != 2 or outputs.shape != target.shape:
+            raise errors.InputError(
+                "Outputs and target must be of one shape (b, d), "
+                f"got {outputs.shape} and {target.shape}."
+            )
+        return {"r2": metrics.Determination.of(outputs, target, fold, folds)}
 
     return scores
