@@ -106,6 +106,7 @@ class Format(NamedTuple):
     prefix: what the file's names begin with; files of the bare model lack it.
     ignored: regular expressions of names that are passed over, such as buffers.
     copies: a name that a file may have besides another whose tensor it repeats: of tied weights.
+    older: the end of a name, and what files of long ago have in its place.
     inputs: what our model is initialised with, as shapes.
     """
 
@@ -119,6 +120,7 @@ class Format(NamedTuple):
     prefix: str = ""
     ignored: tuple[str, ...] = ()
     copies: Mapping[str, str] = {}
+    older: Mapping[str, str] = {}
     inputs: Callable[[Any], tuple[Any, ...]] = tokens
 
 
@@ -257,12 +259,17 @@ def _imported(
 
 
 def _names(form: Format, entries: Sequence[_Entry], file: tensor_files.Opened) -> dict[str, str]:
-    """The table's names that the file has, and what it calls them: perhaps without the prefix."""
+    """The table's names that the file has, and what it calls them: perhaps without the prefix, or
+    as files of long ago did.
+    """
     found = {}
     for name in (name for entry in entries for name in entry.names):
-        short = name.removeprefix(form.prefix)
-        if name in file.shapes or short in file.shapes:
-            found[name] = name if name in file.shapes else short
+        older = name
+        for end, before in form.older.items():
+            older = older.removesuffix(end) + before if older.endswith(end) else older
+        for called in (name, name.removeprefix(form.prefix), older):
+            if called in file.shapes:
+                found.setdefault(name, called)
     return found
 
 

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import safetensors.numpy
 
 from jaxdl import errors
 from jaxdl.losses import classification
@@ -33,6 +34,21 @@ def test_masked_logits_and_gradients_equal_transformers(tmp_path):
     hf.close(logits, kept["logits"])
     hf.close(value, kept["loss"])
     hf.gradients_close(model, gradient, kept)
+
+
+def test_the_names_of_the_first_published_files_are_read(tmp_path):
+    folder = hf.folder("bert", tmp_path)
+    _, wanted = pretrained.load(folder)
+    tensors = {
+        re.sub(
+            r"LayerNorm\.weight$", "LayerNorm.gamma", re.sub(r"Norm\.bias$", "Norm.beta", name)
+        ): x
+        for name, x in hf.tensors(folder).items()
+    }
+    assert "bert.embeddings.LayerNorm.beta" in tensors
+    safetensors.numpy.save_file(tensors, folder / "model.safetensors")
+    _, found = pretrained.load(folder)
+    jax.tree.map(np.testing.assert_array_equal, found, wanted)
 
 
 def test_classes_and_gradients_equal_transformers(tmp_path):
