@@ -100,7 +100,7 @@ class DETR(nn.Module):
             if self.refine:
                 box = jax.lax.stop_gradient(moved)
         return set_prediction.Found(
-            *(jnp.stack(one).astype(jnp.float32) for one in (logits, boxes))
+            *(jnp.stack(one, axis=1).astype(jnp.float32) for one in (logits, boxes))
         )
 
 
