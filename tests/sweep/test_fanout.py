@@ -72,7 +72,8 @@ def test_what_comes_of_groups(monkeypatch, tmp_path):
 
 
 @pytest.mark.parametrize("setting", ["nodes=2", "tasks_per_node=4"])
-def test_a_group_runs_once(setting):
+def test_a_group_runs_once(setting, monkeypatch):
+    monkeypatch.setattr(submit.shutil, "which", lambda name: name)
     fanout.check(fanout.Elsewhere("slurm", 2, "nodes=1,tasks_per_node=1,time=10"))
     with pytest.raises(errors.InputError) as caught:
         fanout.check(fanout.Elsewhere("slurm", 2, setting))
