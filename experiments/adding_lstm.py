@@ -27,8 +27,8 @@ def experiment(
     """Adam with a cosine on the squared error."""
     train, test = adding.load(length)
     model = rnn.RNN(outputs=1, cell="lstm", width=width, last=True)
-    shape = optax.cosine_decay_schedule(1.0, steps)
-    optimizer = optax.adam(lambda step: learning_rate * shape(step))
+    schedule = optax.cosine_decay_schedule(learning_rate, steps)
+    optimizer = optax.adam(schedule)
     return Run(
         learner=gradient.supervised(model, regression.squared_error, optimizer, clip=1.0),
         train=batches.shuffled(train, batch_size),

@@ -32,8 +32,8 @@ def experiment(
     """AdamW with a cosine; the test reads a moving average."""
     split, scale = series.forecasting(series.co2(), past, future, test=520, around=52)
     model = rnn.RNN(outputs=future, cell="lstm", width=width, dropout=dropout, last=True)
-    shape = optax.cosine_decay_schedule(1.0, steps)
-    optimizer = optax.adamw(lambda step: learning_rate * shape(step), weight_decay=weight_decay)
+    schedule = optax.cosine_decay_schedule(learning_rate, steps)
+    optimizer = optax.adamw(schedule, weight_decay=weight_decay)
 
     def scores(outputs: learner.Batch, batch: learner.Batch) -> learner.Metrics:
         told, seen = (x * scale for x in (outputs, batch["target"]))

@@ -46,5 +46,7 @@ def experiment(
         train=batches.shuffled(train, batch_size * members),
         tests={"test": batches.once(test, 512)},
         steps=steps,
+        # In a loop XLA:CPU sums the products with the one output in another order.
+        strategy="single",
         expect=AtLeast("test/r2", 0.49),
     )

@@ -38,11 +38,11 @@ def experiment(
         cosine = dictionary.cosines(atoms, variables["params"]["atoms"])
         return {"cosine": metrics.Mean.of(cosine), "recovered": metrics.Mean.of(cosine > FOUND)}
 
-    shape = optax.cosine_decay_schedule(1.0, steps)
+    schedule = optax.cosine_decay_schedule(learning_rate, steps)
     return Run(
         learner=reconstruction.autoencoder(
             autoencoder.SparseAutoencoder(units, active or None),
-            optax.adam(lambda step: learning_rate * shape(step)),
+            optax.adam(schedule),
             penalty=penalty,
             scores=recovery,
         ),

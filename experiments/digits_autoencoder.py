@@ -31,8 +31,8 @@ def experiment(
     train, test = digits.load()
     network = functools.partial(mlp.MLP, features=(width,) * depth, act=nn.gelu)
     model = autoencoder.Autoencoder(encoder=network(outputs=code), decoder=network(outputs=64))
-    shape = optax.cosine_decay_schedule(1.0, steps)
-    optimizer = optax.adamw(lambda step: learning_rate * shape(step), weight_decay=weight_decay)
+    schedule = optax.cosine_decay_schedule(learning_rate, steps)
+    optimizer = optax.adamw(schedule, weight_decay=weight_decay)
     learner = reconstruction.autoencoder(model, optimizer, average=0.99)
     return Run(
         learner=learner,

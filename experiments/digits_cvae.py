@@ -43,10 +43,10 @@ def experiment(
         images = variational.generated(model, variables, key, len(asked), asked)
         return {"as_asked": agreement(images, asked)}
 
-    shape = optax.cosine_decay_schedule(1.0, steps)
+    schedule = optax.cosine_decay_schedule(learning_rate, steps)
     taught = variational.evidence(
         model,
-        optax.adam(lambda step: learning_rate * shape(step)),
+        optax.adam(schedule),
         beta=beta,
         test_draws=test_draws,
         scores=drawn,

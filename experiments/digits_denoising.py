@@ -38,8 +38,8 @@ def experiment(
     corrupt = {"noise": reconstruction.noise, "mask": reconstruction.mask}[corruption](amount)
     network = functools.partial(mlp.MLP, features=(width,) * depth)
     model = autoencoder.Autoencoder(encoder=network(outputs=width), decoder=network(outputs=64))
-    shape = optax.cosine_decay_schedule(1.0, steps)
-    optimizer = optax.adam(lambda step: learning_rate * shape(step))
+    schedule = optax.cosine_decay_schedule(learning_rate, steps)
+    optimizer = optax.adam(schedule)
     learner = reconstruction.autoencoder(model, optimizer, corrupt=corrupt, average=0.999)
     images = test["input"]
     return Run(

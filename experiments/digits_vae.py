@@ -44,8 +44,8 @@ def experiment(
         "evidence": functools.partial(variational.evidence, beta=beta),
         "importance": variational.importance_weighted,
     }[bound]
-    shape = optax.cosine_decay_schedule(1.0, steps)
-    optimizer = optax.adam(lambda step: learning_rate * shape(step))
+    schedule = optax.cosine_decay_schedule(learning_rate, steps)
+    optimizer = optax.adam(schedule)
     learner = learn(model, optimizer, draws=draws, test_draws=test_draws, average=0.99)
     shown = {"input": test["input"][:30]}
     return Run(

@@ -45,7 +45,7 @@ def experiment(
         train=batches.shuffled(train, batch_size),
         tests={"test": batches.once(test, 8000)},
         steps=steps,
-        expect=AtLeast("test/ranking/average_precision", 0.87),
+        expect=None if file else AtLeast("test/ranking/average_precision", 0.87),
     )
 
 

@@ -38,7 +38,7 @@ def experiment(
         for outputs in (code, machines.BANDS)
     )
     model = autoencoder.Autoencoder(encoder, decoder)
-    shape = optax.cosine_decay_schedule(1.0, steps)
+    schedule = optax.cosine_decay_schedule(learning_rate, steps)
 
     def scores(variables: gradient.Variables, batch: learner.Batch, key: Any) -> learner.Metrics:
         _, rebuilt = model.apply(variables, batch["input"])
@@ -46,7 +46,7 @@ def experiment(
 
     taught = reconstruction.autoencoder(
         model,
-        optax.adamw(lambda step: learning_rate * shape(step), weight_decay=weight_decay),
+        optax.adamw(schedule, weight_decay=weight_decay),
         scores=scores,
         average=0.99,
     )

@@ -32,11 +32,11 @@ def experiment(
     """Adam on the next word, falling along a cosine; the test counts numbers without a mistake."""
     train, test = numbers.load(train_numbers)
     model = seq2seq.Seq2Seq(len(numbers.SYMBOLS), len(numbers.WORDS), width, attention)
-    shape = optax.cosine_decay_schedule(1.0, steps)
+    schedule = optax.cosine_decay_schedule(learning_rate, steps)
     taught = gradient.supervised(
         model,
         classification.cross_entropy,
-        optax.adam(lambda step: learning_rate * shape(step)),
+        optax.adam(schedule),
         scores=classification.whole,
         clip=1.0,
     )

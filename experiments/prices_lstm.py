@@ -40,7 +40,7 @@ def experiment(
     """Adam with a cosine on the squared error of the next day's return; the test trades on it."""
     train, test = prices.load(stocks, days)
     model = rnn.RNN(outputs=1, cell="lstm", width=width, dropout=dropout)
-    shape = optax.cosine_decay_schedule(1.0, steps)
+    schedule = optax.cosine_decay_schedule(learning_rate, steps)
 
     def scores(outputs: Any, batch: learner.Batch) -> learner.Metrics:
         forecasts = {"lstm": outputs[..., 0], "kalman": batch["kalman"], "drift": batch["drift"]}
@@ -50,7 +50,7 @@ def experiment(
     taught = gradient.supervised(
         model,
         regression.squared_error,
-        optax.adam(lambda step: learning_rate * shape(step)),
+        optax.adam(schedule),
         scores=scores,
         clip=1.0,
         average=0.99,

@@ -7,7 +7,7 @@ Scores, the share of bits that are told wrong, after 6,000 steps where nothing e
 
 | what answers | items_6/error | items_10/error |
 |---|---|---|
-| with an LSTM as its controller, 3 seeds | 0.0001 at most | 0.0002 at most |
+| with an LSTM as its controller, 3 seeds | 0.00005 (sd 0.00008) | 0 |
 | with a feed-forward controller, 10,000 steps, one seed | 0.415 | 0.439 |
 | an LSTM of 256 without a memory, one seed | 0.314 | 0.386 |
 

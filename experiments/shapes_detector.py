@@ -14,7 +14,7 @@ import optax
 
 from jaxdl.analysis import boxes
 from jaxdl.data import batches, shapes
-from jaxdl.learners import gradient
+from jaxdl.learners import gradient, schedules
 from jaxdl.losses import detection
 from jaxdl.models import detector
 from jaxdl.nn import trunk
@@ -36,11 +36,11 @@ def experiment(
     stride = 2 ** len(features)
     model = detector.Detector(trunk.Trunk(features, depth), shapes.CLASSES, width)
     decode = functools.partial(detector.decode, stride=stride)
-    shape = optax.warmup_cosine_decay_schedule(0.0, 1.0, max(1, steps // 20), steps)
+    schedule = schedules.warmup_cosine(learning_rate, steps, warmup=0.05)
     taught = gradient.supervised(
         model,
         functools.partial(detector.loss, stride=stride, size_weight=size_weight),
-        optax.adam(lambda step: learning_rate * shape(step)),
+        optax.adam(schedule),
         scores=detection.average_precision(decode),
         average=0.99,
     )

@@ -15,7 +15,7 @@ import optax
 
 from jaxdl.analysis import boxes
 from jaxdl.data import batches, shapes
-from jaxdl.learners import gradient
+from jaxdl.learners import gradient, schedules
 from jaxdl.losses import detection, set_prediction
 from jaxdl.models import detr
 from jaxdl.nn import trunk
@@ -49,11 +49,11 @@ def experiment(
         refine=refine,
     )
     decode = functools.partial(set_prediction.decode, height=shapes.SIDE, width=shapes.SIDE)
-    shape = optax.warmup_cosine_decay_schedule(0.0, 1.0, max(1, steps // 20), steps)
+    schedule = schedules.warmup_cosine(learning_rate, steps, warmup=0.05)
     taught = gradient.supervised(
         model,
         set_prediction.loss,
-        optax.adamw(lambda step: learning_rate * shape(step), weight_decay=1e-4),
+        optax.adamw(schedule, weight_decay=1e-4),
         scores=detection.average_precision(decode),
         clip=1.0,
         average=0.999,

@@ -22,7 +22,7 @@ def experiment(
     method: Literal["ridge", "gradient"] = "ridge",
     units: int = 60,
     spread: float = 1.0,
-    penalty: float = 1e-5,  # of the ridge
+    penalty: float = 1e-4,  # of the ridge
     learning_rate: float = 1e-2,  # of the gradient
     steps: int = 20,
 ) -> Run:

@@ -18,7 +18,7 @@ import optax
 
 from jaxdl import errors, summary
 from jaxdl.data import batches, text
-from jaxdl.learners import gradient
+from jaxdl.learners import gradient, schedules
 from jaxdl.losses import classification
 from jaxdl.models import gpt
 from jaxdl.nn import decoding
@@ -56,8 +56,8 @@ def experiment(
         dtype=dtype,
         remat=remat,
     )
-    shape = optax.warmup_cosine_decay_schedule(0.0, 1.0, max(1, steps // 10), steps)
-    optimizer = optax.adamw(lambda step: learning_rate * shape(step), b2=0.95)
+    schedule = schedules.warmup_cosine(learning_rate, steps)
+    optimizer = optax.adamw(schedule, b2=0.95)
     return Run(
         learner=gradient.supervised(model, classification.next_token, optimizer, clip=1.0),
         train=batches.windows(corpus.train, length, batch_size),

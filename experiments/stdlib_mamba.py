@@ -10,7 +10,7 @@ trigram model has 2.59, a 5-gram one 2.00.
 import optax
 
 from jaxdl.data import batches, text
-from jaxdl.learners import gradient
+from jaxdl.learners import gradient, schedules
 from jaxdl.losses import classification
 from jaxdl.models import mamba
 from jaxdl.run import AtMost, Run
@@ -29,8 +29,8 @@ def experiment(
     """AdamW on the next byte, with a warm-up and a cosine."""
     corpus = text.stdlib()
     model = mamba.Mamba(vocabulary=256, width=width, depth=depth, states=states)
-    shape = optax.warmup_cosine_decay_schedule(0.0, 1.0, max(1, steps // 10), steps)
-    optimizer = optax.adamw(lambda step: learning_rate * shape(step), b2=0.95)
+    schedule = schedules.warmup_cosine(learning_rate, steps)
+    optimizer = optax.adamw(schedule, b2=0.95)
     return Run(
         learner=gradient.supervised(model, classification.next_token, optimizer, clip=1.0),
         train=batches.windows(corpus.train, length, batch_size),

@@ -35,8 +35,8 @@ def experiment(
     """An ensemble that reads `past` years; the batch size is of each of its members."""
     split, _ = series.forecasting(np.sqrt(series.sunspots()), past, future=1, test=59)
     model = rnn.RNN(outputs=1, cell="gru", width=width, last=True)
-    shape = optax.cosine_decay_schedule(1.0, steps)
-    optimizer = optax.adamw(lambda step: learning_rate * shape(step), weight_decay=weight_decay)
+    schedule = optax.cosine_decay_schedule(learning_rate, steps)
+    optimizer = optax.adamw(schedule, weight_decay=weight_decay)
 
     def scores(outputs: Any, batch: learner.Batch) -> learner.Metrics:
         mean = outputs.mean(0)

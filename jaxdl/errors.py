@@ -3,6 +3,9 @@
 Every other exception is a fault of the program and keeps its traceback.
 """
 
+import importlib
+from typing import Any
+
 
 class UserError(Exception):
     """The message is all a user needs: the thing, the rule, the value and the remedy."""
@@ -15,7 +18,7 @@ class InputError(UserError, ValueError):
 
 
 class MissingError(InputError):
-    """A library that the user installs, if it is wanted, is not there."""
+    """A library that the user installs, if it is wanted, is not there: see `library`."""
 
 
 class StorageError(UserError, OSError):
@@ -34,3 +37,17 @@ class FaultError(UserError, RuntimeError):
     """A process elsewhere was lost, or met a fault of the program; its output tells more."""
 
     exit_code = 1
+
+
+def library(thing: str, name: str, install: str) -> Any:
+    """A module of a library that not everybody has; MissingError says how to install it.
+
+    thing: what needs it, "Tree search". install: "jaxdl[rl]", as pip takes it.
+    """
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise MissingError(
+            f"{thing} must have {name.partition('.')[0]}, which is not installed: {error}.\n"
+            f'Install it with: pip install "{install}"'
+        ) from error

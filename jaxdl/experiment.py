@@ -23,6 +23,9 @@ FUNCTION = "experiment"
 # Module -> the extra of this package that brings it.
 EXTRAS = {"torch": "parity", "pytest": "test", "beartype": "test", "optuna": "search"}
 EXTRAS |= {"cmaes": "search", "submitit": "slurm", "mctx": "rl", "pgx": "rl"}
+EXTRAS |= {"statsmodels": "series", "pyarrow": "tables", "pandas": "tables", "rdkit": "molecules"}
+EXTRAS |= {"safetensors": "interop", "tokenizers": "interop", "sacrebleu": "text"}
+EXTRAS |= {"jiwer": "speech", "pycocotools": "detection"}
 
 _LIGHT = frozenset(  # what a signature may need without making `--help` slow
     (

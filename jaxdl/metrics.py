@@ -9,6 +9,7 @@ mean average precision): the host concatenates its arrays.
 """
 
 import dataclasses
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -40,6 +41,16 @@ class Mean:
         """The mean, NaN where nothing was counted."""
         count = float(self.count)
         return float(self.total) / count if count else float("nan")
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class RootMean(Mean):
+    """The root of the mean: of squared errors, in the targets' own unit."""
+
+    def value(self) -> float:
+        """NaN where nothing was counted."""
+        return math.sqrt(super().value())
 
 
 @jax.tree_util.register_dataclass

@@ -37,6 +37,11 @@ def test_mean_of_any_shape():
     assert metrics.Mean.of(jnp.asarray(x)).value() == pytest.approx(x.mean(), rel=1e-5)
 
 
+def test_the_root_of_a_mean_is_that_of_the_sums():
+    parts = [metrics.RootMean.of(jnp.asarray(x)) for x in ([1.0, 4.0], [4.0])]
+    assert metrics.merge({"": parts[0]}, {"": parts[1]})[""].value() == pytest.approx(3**0.5)
+
+
 def test_mean_of_what_the_mask_keeps():
     x = np.random.default_rng(0).normal(size=(6, 4)).astype(np.float32)
     mask = x > 0.2

@@ -57,8 +57,12 @@ def test_the_gradient_learner_takes_traced_numbers(name):
 SHAPING = {
     "digits_fedprox": {"concentration"},
     "digits_mae": {"ratio"},
+    "ising_vqe": {"field"},
+    "motion_conv3d": {"noise"},
     "patterns_hopfield": {"flipped"},
     "patterns_modern_hopfield": {"noise"},
+    "shapes_unet": {"noise"},
+    "volumes_unet": {"noise"},
 }
 
 

@@ -35,6 +35,7 @@ if "--gpu" in sys.argv:
 else:
     os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
+import benchmark_models
 import benchmark_work
 import jax
 import numpy as np
@@ -94,6 +95,15 @@ ROWS = {
     "gpt": Row(
         "GPT d128, 4 blocks, 128 bytes, batch 16", benchmark_work.transformer, 0.97, 0.75, 1.1
     ),
+    "gru": Row("GRU 128, 128 bytes, batch 32", benchmark_models.gated, 0.97, 0.6, 1.0),
+    "bert": Row(
+        "BERT d128, 4 blocks, 128 bytes, batch 16", benchmark_models.bidirectional, 0.97, 0.75, 1.0
+    ),
+    "vit": Row(
+        "ViT d128, 4 blocks, 65 tokens, batch 32", benchmark_models.patched, 0.97, 0.75, 1.0
+    ),
+    "resnet": Row("ResNet-20 on 32x32, batch 64", benchmark_models.residual, 0.97, 0.75, 1.0),
+    "unet": Row("U-Net 16-32-64 on 64x64, batch 16", benchmark_models.segmenting, 0.97, 0.75, 1.0),
 }
 
 

@@ -34,7 +34,7 @@ def perceptron(inputs: int, features: Sequence[int], batch: int) -> Work:
         return torch.nn.Sequential(*layers, torch.nn.Linear(widths[-1], 10))
 
     model = mlp.MLP(features=tuple(features), classes=10)
-    return Work(model, classification.cross_entropy, _images((inputs,), batch), torch_model)
+    return Work(model, classification.cross_entropy, images((inputs,), batch), torch_model)
 
 
 def convolutional(size: int = 28, features: Sequence[int] = (32, 64), batch: int = 64) -> Work:
@@ -50,7 +50,7 @@ def convolutional(size: int = 28, features: Sequence[int] = (32, 64), batch: int
         return nn.Sequential(*layers, nn.Linear(128, 10))
 
     model = cnn.CNN(features=tuple(features), classes=10, hidden=128)
-    return Work(model, classification.cross_entropy, _images((size, size, 1), batch), torch_model)
+    return Work(model, classification.cross_entropy, images((size, size, 1), batch), torch_model)
 
 
 def recurrent(width: int = 128, length: int = 128, batch: int = 32) -> Work:
@@ -70,7 +70,7 @@ def recurrent(width: int = 128, length: int = 128, batch: int = 32) -> Work:
         return Language()
 
     model = rnn.RNN(outputs=256, cell="lstm", width=width, vocabulary=256)
-    return Work(model, classification.next_token, _bytes(length, batch), torch_model)
+    return Work(model, classification.next_token, tokens(length, batch), torch_model)
 
 
 def transformer(
@@ -83,7 +83,7 @@ def transformer(
     return Work(
         model,
         classification.next_token,
-        _bytes(length, batch),
+        tokens(length, batch),
         functools.partial(torch_gpt, width=width, depth=depth, heads=heads, length=length),
     )
 
@@ -132,13 +132,15 @@ def torch_gpt(
     return Language()
 
 
-def _images(shape: tuple[int, ...], batch: int, count: int = 2048) -> batches.Shuffled:
+def images(shape: tuple[int, ...], batch: int, count: int = 2048) -> batches.Shuffled:
+    """Noise, of one of ten classes."""
     rng = np.random.default_rng(0)
     inputs = rng.normal(size=(count, *shape)).astype(np.float32)
     targets = rng.integers(0, 10, count).astype(np.int32)
     return batches.shuffled({"input": inputs, "target": targets}, batch)
 
 
-def _bytes(length: int, batch: int, count: int = 1024) -> batches.Shuffled:
-    tokens = np.random.default_rng(0).integers(0, 256, (count, length + 1)).astype(np.int32)
-    return batches.shuffled({"input": tokens[:, :-1], "target": tokens[:, 1:]}, batch)
+def tokens(length: int, batch: int, count: int = 1024) -> batches.Shuffled:
+    """Random bytes, and the next of each."""
+    drawn = np.random.default_rng(0).integers(0, 256, (count, length + 1)).astype(np.int32)
+    return batches.shuffled({"input": drawn[:, :-1], "target": drawn[:, 1:]}, batch)

@@ -23,6 +23,7 @@ import tyro
 
 from jaxdl import errors, experiment, hyperparameters
 from jaxdl.data import batches, text
+from jaxdl.data import tokens as tokenized
 from jaxdl.models import pretrained, tensor_files
 from jaxdl.nn import decoding, sampling
 from jaxdl.train import program, record, states
@@ -115,7 +116,7 @@ def of_run(folder: pathlib.Path, options: Options) -> Language:
 
 def of_pretrained(folder: pathlib.Path, options: Options) -> Language:
     """A pretrained model, which remembers what it has read."""
-    tokenizer = _tokenizer(folder)
+    tokenizer = tokenized.read(folder)
     model, variables = pretrained.load(folder)
     if not hasattr(model, "empty_cache"):
         raise errors.InputError(
@@ -144,8 +145,8 @@ def of_pretrained(folder: pathlib.Path, options: Options) -> Language:
     end = tensor_files.config(folder).get("eos_token_id")
     ends = end if isinstance(end, list) else [] if end is None else [end]
     return Language(
-        lambda prompt: tokenizer.encode(prompt).ids,
-        tokenizer.decode,
+        lambda prompt: tokenizer.encode(prompt).tolist(),
+        lambda tokens: tokenizer.decode(np.asarray(tokens)),
         write,
         frozenset(ends),
         model.length,
@@ -158,23 +159,6 @@ def _parts(tokens: list[int]) -> Iterator[list[int]]:
         size = 1 << (len(tokens).bit_length() - 1)
         yield tokens[:size]
         tokens = tokens[size:]
-
-
-def _tokenizer(folder: pathlib.Path) -> Any:
-    try:
-        import tokenizers
-    except ImportError as error:
-        raise errors.MissingError(
-            f"A pretrained model must have tokenizers, which is not installed: {error}.\n"
-            'Install it with: pip install "jaxdl[interop]"'
-        ) from error
-    path = folder / "tokenizer.json"
-    if not path.is_file():
-        raise errors.InputError(f"The pretrained folder {folder} must hold {path.name}, got none.")
-    try:
-        return tokenizers.Tokenizer.from_file(str(path))
-    except Exception as error:  # the library raises no narrower kind
-        raise errors.InputError(f"{path} must be a tokenizer, got: {error}.") from error
 
 
 def opened(options: Options) -> Language:

@@ -108,14 +108,22 @@ def shuffled(
     return Shuffled(arrays, batch_size, size, pick, augment)
 
 
-def windows(corpus: Any, length: int, batch_size: int) -> "Shuffled":
+def windows(
+    corpus: Any,
+    length: int,
+    batch_size: int,
+    *,
+    augment: Callable[[Any, Any], Any] | None = None,
+) -> "Shuffled":
     """Batches of windows of a token array: input (b, length), and target, the same one token later.
 
     corpus: integers of shape (tokens,). An epoch is every window of a grid of step `length` once.
+    augment: as of `shuffled`.
     """
     size = _window_count(corpus, length)
     _check_batch_size(batch_size, size)
-    return Shuffled(corpus, batch_size, size, functools.partial(_pick_windows, length=length), None)
+    pick = functools.partial(_pick_windows, length=length)
+    return Shuffled(corpus, batch_size, size, pick, augment)
 
 
 def once(

@@ -175,7 +175,7 @@ def _check_text(file: File, name: str, chunked: Any) -> None:
 
 
 def _csv(path: pathlib.Path, words: Sequence[str], delimiter: str | None) -> Any:
-    _needed()
+    errors.library("A table", "pyarrow", "jaxdl[tables]")
     import pyarrow as pa
     from pyarrow import csv
 
@@ -215,7 +215,7 @@ def _csv(path: pathlib.Path, words: Sequence[str], delimiter: str | None) -> Any
 
 
 def _parquet(path: pathlib.Path) -> Any:
-    _needed()
+    errors.library("A table", "pyarrow", "jaxdl[tables]")
     import pyarrow as pa
     from pyarrow import parquet
 
@@ -231,13 +231,3 @@ def _parquet(path: pathlib.Path) -> Any:
 
 def _said(error: Exception) -> str:
     return str(error).partition("\n")[0].rstrip(".")
-
-
-def _needed() -> None:
-    try:
-        import pyarrow  # noqa: F401
-    except ImportError as error:
-        raise errors.MissingError(
-            f"A table must have pyarrow, which is not installed: {error}.\n"
-            'Install it with: pip install "jaxdl[tables]"'
-        ) from error

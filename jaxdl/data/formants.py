@@ -73,9 +73,10 @@ def _utterances(random: np.random.Generator, count: int, most: int) -> splits.Ex
     tracks = _tracks(target, lasting, most * LONGEST)
     tracks["formants"] *= random.uniform(*TRACT, (count, 1, 1))
     wave = _filtered(tracks, _sources(random, tracks["noise"]))
+    said = np.arange(wave.shape[1])[None] < frames[:, None] * FRAME
+    wave = np.where(said, wave, 0)  # the last phone's going on counts in no peak and no power
     wave = wave / np.abs(wave).max(1, keepdims=True)
     level = random.uniform(*SNR, (count, 1))
-    said = np.arange(wave.shape[1])[None] < frames[:, None] * FRAME
     power = (wave**2).sum(1, keepdims=True) / said.sum(1, keepdims=True)
     wave = wave + np.sqrt(power * 10 ** (-level / 10)) * random.standard_normal(wave.shape)
     wave = np.where(said, 0.5 * wave, 0)

@@ -6,13 +6,15 @@ with the load; noise is everywhere. At some time a bearing takes a fault: a tone
 exponentially until the machine fails.
 """
 
+import math
 from typing import Any
 
 import numpy as np
 from sklearn import metrics as curves
 
-from jaxdl import errors, metrics
+from jaxdl import metrics
 from jaxdl.data import splits
+from jaxdl.nn import limits
 
 BANDS = 64
 _SAMPLES, _SEGMENTS = 2 * BANDS, 8  # a recording is so many segments, whose powers are averaged
@@ -40,9 +42,8 @@ def lives(machines: int, cycles: int = 100, seed: int = 0) -> splits.Examples:
     mean square, which is what is usually watched. failing: (n,) int32, 1 where there is a fault.
     left: (n,) int32, cycles until the failure. machine: (n,) int32, which one it is.
     """
-    for name, count, least in (("machines", machines, 1), ("cycles", cycles, 4)):
-        if count < least:
-            raise errors.InputError(f"The number of {name} must be at least {least}, got {count}.")
+    limits.at_least(1, "The number of machines", machines)
+    limits.at_least(4, "The number of cycles", cycles)
     random = np.random.default_rng(seed)
     onset = random.integers(cycles // 2, 3 * cycles // 4, (machines, 1))
     cycle = np.arange(cycles)[None, :]
@@ -72,6 +73,8 @@ def alarm(score: Any, batch: dict[str, Any]) -> metrics.Collected:
 
 def _judged(told: dict[str, np.ndarray]) -> dict[str, float]:
     score, failing = told["score"], told["failing"]
+    if len(np.unique(failing)) < 2 or not np.isfinite(score).all():
+        return dict.fromkeys(("auroc", "level/auroc", "lead"), math.nan)
     limit = np.quantile(score[failing == 0], 0.99)
     leads = []
     for machine in np.unique(told["machine"]):

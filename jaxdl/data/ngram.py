@@ -7,10 +7,11 @@ to tune. With n how often the context was seen and d how many different bytes ca
     p_k(byte | context) = (count(context, byte) + d p_{k-1}(byte)) / (n + d),      p_0 = 1/256,
 
 and a context never seen leaves p_{k-1}. Order 1 is the unigram, 2 the bigram, 3 the trigram.
+`cloze` is the same for a hidden byte between those before and after it.
 """
 
 import numpy as np
-from jaxtyping import Float64, UInt8, UInt64
+from jaxtyping import Float64, Integer, UInt8, UInt64
 
 from jaxdl import errors
 
@@ -42,6 +43,45 @@ def ladder(
         tail[:] = _sharpened(_keys(train, length), _keys(test, length), tail)
         bits.append(float(-np.log2(probability).mean()))
     return bits
+
+
+def cloze(
+    train: UInt8[np.ndarray, "train_bytes"],
+    test: UInt8[np.ndarray, "test_bytes"],
+    places: Integer[np.ndarray, "n"],
+    neighbours: tuple[int, ...] = (-1, 1),
+) -> tuple[float, float]:
+    """Bits per byte and accuracy for the bytes at these places of the test, by their neighbours.
+
+    neighbours: where the context lies, the nearest first; each place must have them all. They are
+    the true bytes, be they hidden from a model or not.
+    """
+    if not 1 <= len(neighbours) < HIGHEST:
+        raise errors.InputError(f"neighbours must be 1 to {HIGHEST - 1}, got {len(neighbours)}.")
+    before, after = -min(0, *neighbours), max(0, *neighbours)
+    if places.min() < before or places.max() >= len(test) - after:
+        raise errors.InputError(
+            f"Places must lie in {before}..{len(test) - after - 1}, between their neighbours, "
+            f"got {places.min()} to {places.max()}."
+        )
+    inner = np.arange(before, len(train) - after)
+    probability = np.full(256 * len(places), 1 / 256)
+    for count in range(len(neighbours) + 1):
+        known, asked = (
+            sum(
+                corpus[at + n].astype(np.uint64) << np.uint64(8 * (i + 1))
+                for i, n in enumerate(neighbours[:count])
+            )
+            for corpus, at in ((train, inner), (test, places))
+        )
+        candidates = np.asarray(asked, np.uint64).reshape(-1, 1) | np.arange(256, dtype=np.uint64)
+        candidates = np.broadcast_to(candidates, (len(places), 256)).ravel()
+        keys = known | train[inner].astype(np.uint64)
+        probability = _sharpened(keys, candidates, probability)
+    rows = probability.reshape(-1, 256)
+    true = test[places]
+    bits = -np.log2(rows[np.arange(len(places)), true]).mean()
+    return float(bits), float((rows.argmax(1) == true).mean())
 
 
 def _keys(corpus: UInt8[np.ndarray, "t"], length: int) -> UInt64[np.ndarray, "n"]:

@@ -10,6 +10,7 @@ import numpy as np
 from scipy import special
 
 from jaxdl import errors
+from jaxdl.data import splits
 
 STARS = 5
 
@@ -64,6 +65,40 @@ def make(
         given | wanted,
         float(np.square(_expected(truth, noise) - stars)[asked].mean()),
         float(np.square(mean[None] - stars)[asked].mean()),
+    )
+
+
+def planted(
+    users: int = 500,
+    items: int = 400,
+    tastes: int = 5,
+    seen: float = 0.1,
+    noise: float = 0.5,
+    seed: int = 0,
+) -> splits.Split:
+    """Ratings one by one, real numbers and not stars: user's bias + item's + u·w + noise.
+
+    Their deviations are 0.5, 0.5, 1 and `noise`. Inputs int32 (n, 2), a user and an item, targets
+    float32 (n,). A share `seen` of all pairs is to learn from, as many others are the test: there
+    the error of a guess of the mean is 1.32, and nobody's is less than the noise.
+    """
+    for name, count in (("users", users), ("items", items), ("tastes", tastes)):
+        if count < 1:
+            raise errors.InputError(f"ratings' {name} must be at least 1, got {count}.")
+    count = int(users * items * seen)
+    if not 0 < count <= users * items // 2:
+        raise errors.InputError(f"ratings' seen must leave half for the test, got {seen}.")
+    random = np.random.default_rng(seed)
+    user, item = random.normal(size=(users, tastes)), random.normal(size=(items, tastes))
+    pairs = random.permutation(users * items)[: 2 * count]
+    index = np.stack([pairs // items, pairs % items], axis=1).astype(np.int32)
+    bias = 0.5 * random.normal(size=users)[index[:, 0]]
+    bias += 0.5 * random.normal(size=items)[index[:, 1]]
+    truth = bias + (user[index[:, 0]] * item[index[:, 1]]).sum(1) / np.sqrt(tastes)
+    target = (truth + noise * random.normal(size=truth.shape)).astype(np.float32)
+    return splits.Split(
+        {"input": index[:count], "target": target[:count]},
+        {"input": index[count:], "target": target[count:]},
     )
 
 

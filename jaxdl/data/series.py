@@ -16,6 +16,7 @@ from jaxtyping import Float
 
 from jaxdl import errors
 from jaxdl.data import splits
+from jaxdl.nn import limits
 
 Series = Float[np.ndarray, "t"]
 
@@ -43,9 +44,13 @@ def forecasting(
     input: (n, past, 2): values, 0 where there is none, and 1 where there is one. target: (n,
     future), 0 where there is none. mask: (n, future), 1 where there is one. All float32.
     """
-    for name, count in (("past", past), ("future", future)):
-        if count < 1:
-            raise errors.InputError(f"The steps of the {name} must be at least 1, got {count}.")
+    limits.at_least(1, "The steps of the past", past)
+    limits.at_least(1, "The steps of the future", future)
+    if np.isinf(series).any():
+        raise errors.InputError(
+            f"A series must be finite, or NaN where nothing is known, got an infinity at index "
+            f"{int(np.isinf(series).argmax())}."
+        )
     if around is not None and not 1 <= around <= past:
         raise errors.InputError(f"around must be in 1..{past}, the past's steps, got {around}.")
     known = len(series) - test
@@ -61,6 +66,11 @@ def forecasting(
     else:
         parts = [part - _mean(part[:, past - around : past]) for part in parts]
         scale = np.nanstd(parts[0])
+    if not scale > 0:
+        raise errors.InputError(
+            "A series must change before the test's values, got a deviation of "
+            f"{scale} from their mean."
+        )
     return splits.Split(*(_examples(part / scale, past) for part in parts)), float(scale)
 
 
@@ -90,12 +100,6 @@ def _examples(windows: Float[np.ndarray, "n steps"], past: int) -> splits.Exampl
 
 
 def _read(name: str) -> Series:
-    try:
-        from statsmodels import datasets
-    except ImportError as error:
-        raise errors.MissingError(
-            f"The series {name} must have statsmodels, which is not installed: {error}.\n"
-            'Install it with: pip install "jaxdl[series]"'
-        ) from error
+    datasets = errors.library(f"The series {name}", "statsmodels.datasets", "jaxdl[series]")
     table: Any = getattr(datasets, name).load_pandas().data
     return table.to_numpy(np.float64)[:, -1]

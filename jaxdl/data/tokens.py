@@ -63,13 +63,7 @@ class Tokenizer:
 
 def read(path: str | pathlib.Path) -> Tokenizer:
     """The tokenizer of a file, or of the `tokenizer.json` in a folder."""
-    try:
-        import tokenizers
-    except ImportError as error:
-        raise errors.MissingError(
-            f"A tokenizer's file must have tokenizers, which is not installed: {error}.\n"
-            'Install it with: pip install "jaxdl[interop]"'
-        ) from error
+    tokenizers = errors.library("A tokenizer's file", "tokenizers", "jaxdl[interop]")
     path = pathlib.Path(path).expanduser()
     path = path / "tokenizer.json" if path.is_dir() else path
     if not path.is_file():

@@ -90,7 +90,7 @@ def load(
     recordings: list[Recording], rate: int = 16000, longest: int | None = None
 ) -> splits.Examples:
     """The recordings in memory: `wave` int16 (n, samples), zero behind the end, and `length` int32
-    (n,), as `speech.features` takes them.
+    (n,), as `log_mel.features` takes them.
 
     rate: samples a second that each must have. longest: samples; the rest is cut off; None keeps
     all.

@@ -55,11 +55,4 @@ def _tolerated() -> Iterator[None]:
 
 
 def _library() -> Any:
-    try:
-        import brax.envs as library  # pyright: ignore[reportMissingImports]
-    except ImportError as error:
-        raise errors.MissingError(
-            f"This environment must have brax, which is not installed: {error}.\n"
-            "Install it with: pip install brax"
-        ) from error
-    return library
+    return errors.library("This environment", "brax.envs", "brax")

@@ -47,11 +47,4 @@ def load(name: str, longest: int) -> games.Game:
 
 
 def _made(name: str) -> Any:
-    try:
-        import pgx
-    except ImportError as error:
-        raise errors.MissingError(
-            f"The game {name} must have pgx, which is not installed: {error}.\n"
-            'Install it with: pip install "jaxdl[rl]"'
-        ) from error
-    return pgx.make(name)  # pyright: ignore[reportArgumentType]
+    return errors.library(f"The game {name}", "pgx", "jaxdl[rl]").make(name)

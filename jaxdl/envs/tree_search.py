@@ -7,7 +7,6 @@ Szepesvári 2006), which knows nothing of a game but its rules and random games.
 
 import functools
 from collections.abc import Callable
-from types import ModuleType
 from typing import Any
 
 import jax
@@ -22,16 +21,9 @@ Judge = Callable[[games.Position, Any], tuple[Any, Any]]
 Player = Callable[[games.Position, Any], Any]  # (positions, key) -> a move in each
 
 
-def imported() -> ModuleType:
+def imported() -> Any:
     """The library mctx."""
-    try:
-        import mctx
-    except ImportError as error:
-        raise errors.MissingError(
-            f"Tree search must have mctx, which is not installed: {error}.\n"
-            'Install it with: pip install "jaxdl[rl]"'
-        ) from error
-    return mctx
+    return errors.library("Tree search", "mctx", "jaxdl[rl]")
 
 
 def masked(logits: Float[Array, "*b a"], legal: Bool[Array, "*b a"]) -> Float[Array, "*b a"]:

@@ -19,6 +19,7 @@ from jaxdl import errors, learner, metrics, summary
 from jaxdl.learners import gradient
 from jaxdl.losses import probe
 from jaxdl.models import masked_autoencoder
+from jaxdl.nn import patches
 
 
 def masked(
@@ -62,7 +63,7 @@ def masked(
 
     def predict(variables: gradient.Variables, batch: learner.Batch) -> Any:
         x = batch["input"]
-        count = masked_autoencoder.patches(x, model.patch).shape[1]
+        count = patches.cut(x, model.patch).shape[1]
         every = jnp.broadcast_to(jnp.arange(count)[None], (len(x), count))
         outputs: Any = model.apply(variables, x, every, train=False)
         return outputs[1].mean(1)
@@ -76,7 +77,7 @@ def hidden(
     key: Any, x: Float[Array, "b h w c"], patch: int, ratio: float
 ) -> tuple[Int[Array, "b m"], Float[Array, "b n"]]:
     """Of each image: the indices of the patches that are kept, and 1 for each that is hidden."""
-    count = masked_autoencoder.patches(x, patch).shape[1]
+    count = patches.cut(x, patch).shape[1]
     keep = count - round(ratio * count)
     if not 0 < keep < count:
         raise errors.InputError(
@@ -96,10 +97,10 @@ def drawings(
         x = jnp.asarray(images)
         kept, unseen = hidden(key, x, model.patch, ratio)
         drawn, _ = model.apply(gradient.variables(state), x, kept, train=False)
-        true = masked_autoencoder.patches(x, model.patch)
+        true = patches.cut(x, model.patch)
         unseen = unseen[..., None]
         rows = [true * (1 - unseen), jnp.where(unseen > 0, drawn, true), true]
-        rows = [masked_autoencoder.whole(row, model.patch, images.shape[1:]) for row in rows]
+        rows = [patches.join(row, model.patch, images.shape[1:]) for row in rows]
         padded = [jnp.pad(row, ((0, 0), (1, 1), (1, 1), (0, 0)), constant_values=1) for row in rows]
         return summary.Image(jnp.clip(jnp.concatenate(padded, axis=2), 0, 1))
 
@@ -109,6 +110,6 @@ def drawings(
 def _error(
     drawn: Float[Array, "b n p"], x: Float[Array, "b h w c"], patch: int, unseen: Any
 ) -> learner.Metrics:
-    wrong = (drawn - masked_autoencoder.patches(x, patch)) ** 2
+    wrong = (drawn - patches.cut(x, patch)) ** 2
     mask = jnp.broadcast_to(unseen[..., None], wrong.shape)
     return {"loss": metrics.Mean.of(wrong, mask)}

@@ -1,4 +1,4 @@
-"""Losses over classes: cross-entropy of logits against integer targets.
+"""Losses over classes: cross-entropy of logits against integer targets, or against soft ones.
 
 A loss is a function `(outputs, batch) -> metrics` whose metrics hold a `Mean` called "loss";
 learners differentiate its total and divide by its count, so microbatches and devices add up
@@ -22,19 +22,28 @@ def cross_entropy(logits: Float[Array, "*b k"], batch: dict[str, Any]) -> dict[s
 
     A target outside makes the loss NaN.
     A prediction counts as right where the target's logit is strictly the largest.
-    Where the batch has a "mask", of the target's shape, only predictions where it is not 0 count.
+    Floats of shape (*b, k) are soft labels, probabilities of sum 1, such as of mixtures; right is
+    then the share that the label gives to the class whose logit is strictly the largest.
+    Where the batch has a "mask", of shape (*b), only predictions where it is not 0 count.
     """
-    losses, right = _log_loss(logits, batch["target"])
-    mask = batch.get("mask")
+    target, mask = batch["target"], batch.get("mask")
+    whole = jnp.issubdtype(target.dtype, jnp.integer)
+    losses, right = _log_loss(logits, target) if whole else _soft_loss(logits, target)
     return {"loss": metrics.Mean.of(losses, mask), "accuracy": metrics.Mean.of(right, mask)}
 
 
 def next_token(logits: Float[Array, "b n v"], batch: dict[str, Any]) -> dict[str, Any]:
-    """Cross-entropy of the next token: in nats ("loss"), in bits ("bits"), and accuracy."""
-    losses, right = _log_loss(logits, batch["target"])
-    loss = metrics.Mean.of(losses)
-    bits = metrics.Mean(loss.total / math.log(2), loss.count)
-    return {"loss": loss, "bits": bits, "accuracy": metrics.Mean.of(right)}
+    """`cross_entropy` of the next token, and in bits ("bits")."""
+    measured = cross_entropy(logits, batch)
+    loss = measured["loss"]
+    return measured | {"bits": metrics.Mean(loss.total / math.log(2), loss.count)}
+
+
+def hidden_token(logits: Float[Array, "b n v"], batch: dict[str, Any]) -> dict[str, Any]:
+    """`cross_entropy` of tokens under a mask, and the same in bits ("bits")."""
+    measured = cross_entropy(logits, batch)
+    loss = measured["loss"]
+    return measured | {"bits": metrics.Mean(loss.total / math.log(2), loss.count)}
 
 
 def binary_scores(logits: Float[Array, "b 2"], batch: dict[str, Any]) -> dict[str, Any]:
@@ -83,6 +92,14 @@ def whole(logits: Float[Array, "b n v"], batch: dict[str, Any]) -> dict[str, Any
     return {"whole": metrics.Mean.of(right.min(-1))}
 
 
+def one_hot(target: Integer[Array, "*b"], classes: int) -> Float[Array, "*b k"]:
+    """1 at the target's class and 0 elsewhere; NaN where the target is outside [0, classes), which
+    stops a run with a diagnosis as in `cross_entropy`.
+    """
+    inside = (target >= 0) & (target < classes)
+    return jnp.where(inside[..., None], jax.nn.one_hot(target, classes), jnp.nan)
+
+
 def divergence(before: Float[Array, "b k"], after: Float[Array, "b k"]) -> Float[Array, "b"]:
     """Kullback and Leibler's divergence, in nats, of one prediction from another; of logits."""
     wanted, found = (jax.nn.log_softmax(x.astype(jnp.float32)) for x in (before, after))
@@ -107,3 +124,15 @@ def _log_loss(
     fixed = jax.lax.stop_gradient(logits)
     rank = (fixed >= jax.lax.stop_gradient(picked)[..., None]).sum(-1)
     return losses, (rank == 1).astype(jnp.float32)
+
+
+def _soft_loss(
+    logits: Float[Array, "*b k"], target: Float[Array, "*b k"]
+) -> tuple[Float[Array, "*b"], Float[Array, "*b"]]:
+    """The mean of minus the log-probability under the label, and what it gives to the likeliest."""
+    logits = logits.astype(jnp.float32)
+    probable = jnp.where(target > 0, jax.nn.log_softmax(logits), 0)  # a class ruled out: 0 · -inf
+    fixed = jax.lax.stop_gradient(logits)
+    largest = fixed == fixed.max(-1, keepdims=True)
+    right = jnp.where(largest.sum(-1) == 1, jnp.where(largest, target, 0).sum(-1), 0)
+    return -(target * probable).sum(-1), right.astype(jnp.float32)

@@ -23,6 +23,13 @@ from jaxdl import errors, metrics
 BLANK = 0
 
 
+class Utterances(NamedTuple):
+    """Frames of speech, what a model reads, and how many of each example count."""
+
+    features: Float[Array, "b t f"]
+    lengths: Int[Array, "b"]
+
+
 class Frames(NamedTuple):
     """Logits at each frame, and how many frames of each example count."""
 
@@ -34,7 +41,8 @@ def loss(frames: Frames, batch: dict[str, Any]) -> dict[str, Any]:
     """Minus the log-probability of `batch["target"]` (b, s), in nats: the mean over examples.
 
     A transcript with fewer frames than symbols (and one between equal neighbours) has no path: its
-    loss is of the order 1e5.
+    loss is of the order 1e5. One with a symbol that the logits do not have, or with a blank before
+    its end, makes it NaN.
     """
     target = batch["target"]
     outside = jnp.arange(frames.logits.shape[1])[None] >= frames.lengths[:, None]
@@ -45,7 +53,10 @@ def loss(frames: Frames, batch: dict[str, Any]) -> dict[str, Any]:
         (target == BLANK).astype(jnp.float32),
         blank_id=BLANK,
     )
-    return {"loss": metrics.Mean.of(losses)}
+    known = (target >= 0) & (target < frames.logits.shape[-1])
+    ended = (target[:, :-1] != BLANK) | (target[:, 1:] == BLANK)
+    right = known.all(axis=1) & ended.all(axis=1)
+    return {"loss": metrics.Mean.of(jnp.where(right, losses, jnp.nan))}
 
 
 def greedy(frames: Frames) -> Int[Array, "b t"]:
@@ -146,11 +157,4 @@ def _text(symbols: Any) -> str:
 
 
 def _library() -> Any:
-    try:
-        import jiwer
-    except ImportError as error:
-        raise errors.MissingError(
-            f"Error rates must have jiwer, which is not installed: {error}.\n"
-            'Install it with: pip install "jaxdl[speech]"'
-        ) from error
-    return jiwer
+    return errors.library("Error rates", "jiwer", "jaxdl[speech]")

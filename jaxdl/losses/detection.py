@@ -156,11 +156,8 @@ def _found(found: Detections) -> np.ndarray:
 
 
 def _library() -> tuple[Any, Any]:
-    try:
-        from pycocotools import coco, cocoeval
-    except ImportError as error:
-        raise errors.MissingError(
-            f"Average precision must have pycocotools, which is not installed: {error}.\n"
-            'Install it with: pip install "jaxdl[detection]"'
-        ) from error
+    names = ("pycocotools.coco", "pycocotools.cocoeval")
+    coco, cocoeval = (
+        errors.library("Average precision", name, "jaxdl[detection]") for name in names
+    )
     return coco, cocoeval

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int
 
-from jaxdl import metrics
+from jaxdl import errors, metrics
 from jaxdl.losses import detection
 
 CLASS_COST, BOX_COST, OVERLAP_COST = 1.0, 5.0, 2.0  # of a match, and of the loss (appendix A.4)
@@ -34,6 +34,12 @@ def loss(found: Found, batch: dict[str, Any]) -> dict[str, Any]:
     batch: `boxes` and `classes`, see losses/detection.py, and the images they lie in as `input`.
     Logged beside the sum: the last layer's `class`, `box` and `overlap`, without their weights.
     """
+    queries, objects = found.boxes.shape[2], batch["classes"].shape[1]
+    if queries < objects:
+        raise errors.InputError(
+            f"A set's queries must be at least as many as an image's objects, got {queries} and "
+            f"{objects}. Give the model more queries."
+        )
     height, width = batch["input"].shape[1:3]
     boxes = detection.centred(batch["boxes"]) / jnp.array([width, height] * 2)[None, None]
     classes = batch["classes"]

@@ -16,11 +16,12 @@ from jaxdl.nn import convolution, dropout, limits, normalization, pooling
 
 
 class CNN(nn.Module):
-    """For each of `features`: a convolution, a 2x2 pool and an activation; then a dense head.
+    """For each of `features`: a convolution, a pool and an activation; then a dense head.
 
     The pool stands before norm and activation: for relu the same function as after it, on a
     quarter of the values.
 
+    pool: of 2x2 pixels; functools.partial(pooling.max_pool, window=1) leaves all as they are.
     hidden: the width of the dense layer before the last one; 0 leaves it out.
     norm: makes a layer in the place of the bias, such as nn.BatchNorm or
         functools.partial(nn.GroupNorm, 8).
@@ -32,6 +33,7 @@ class CNN(nn.Module):
     hidden: int = 128
     kernel_size: tuple[int, int] = (3, 3)
     act: Callable[[Array], Array] = nn.relu
+    pool: Callable[[Array], Array] = pooling.max_pool
     norm: normalization.Norm | None = None
     dropout: float | Array = 0.0
     dtype: Any = None
@@ -55,6 +57,7 @@ class CNN(nn.Module):
             x = convolution.PooledConv(
                 width,
                 self.kernel_size,
+                pool=self.pool,
                 use_bias=self.norm is None,
                 dtype=self.dtype,
                 name=f"conv_{i}",

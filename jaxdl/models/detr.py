@@ -53,6 +53,10 @@ class DETR(nn.Module):
         limits.rate("DETR's dropout", self.dropout)
         if self.width % 4:
             raise errors.InputError(f"DETR's width must be a multiple of 4, got {self.width}.")
+        if self.width % self.heads:
+            raise errors.InputError(
+                f"DETR's width must be a multiple of its heads, got {self.width} and {self.heads}."
+            )
         super().__post_init__()
 
     @nn.compact
@@ -131,7 +135,7 @@ class Layer(nn.Module):
         if memory is not None and places is not None:
             y = attend(name="cross")(x + own, memory + places, memory)
             x = norm(name="norm_cross")(x + drop(y, "cross"))
-        y = transformer.MLP(self.hidden, nn.relu, self.dtype, name="mlp")(x)
+        y = transformer.MLP(self.hidden, nn.relu, dtype=self.dtype, name="mlp")(x)
         return norm(name="norm_mlp")(x + drop(y, "mlp"))
 
 
@@ -213,6 +217,12 @@ RULES = (
 
 
 def _from_config(config: pretrained.Config) -> DETR:
+    for name in ("attention_heads", "ffn_dim"):
+        encoder, decoder = config[f"encoder_{name}"], config.get(f"decoder_{name}")
+        if decoder not in (None, encoder):
+            raise errors.InputError(
+                f"A DETR's decoder_{name} must be its encoder's, {encoder}, got {decoder}."
+            )
     return DETR(
         trunk=_trunk(config["backbone_config"] or {}),
         classes=len(config["id2label"]),
@@ -274,6 +284,13 @@ def _to_config(model: DETR) -> pretrained.Config:
         raise errors.InputError(
             "A DETR in the form of DetrForObjectDetection must have a trunk resnet.ResNet without "
             f"a head and no refinement, got {type(trunk).__name__} and refine={model.refine}."
+        )
+    whole = trunk.norm in (FROZEN, resnet.batch_norm) and trunk.act is nn.relu
+    if not whole or trunk.block not in (resnet.BasicBlock, resnet.Bottleneck):
+        raise errors.InputError(
+            "The trunk of a DETR in the form of DetrForObjectDetection must have batch norm "
+            "(detr.FROZEN or resnet.batch_norm), relu, and BasicBlock or Bottleneck as they are, "
+            "got others."
         )
     return {
         "backbone_config": _trunk_config(trunk),

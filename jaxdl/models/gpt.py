@@ -229,6 +229,7 @@ PRETRAINED = (
         },
         prefix="transformer.",
         # The causal mask, and the tied matrix's second name, in files of older versions.
-        ignored=(r"attn\.(masked_)?bias$", r"^lm_head\.weight$"),
+        ignored=(r"attn\.(masked_)?bias$",),
+        copies={"lm_head.weight": "transformer.wte.weight"},
     ),
 )

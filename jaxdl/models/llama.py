@@ -83,6 +83,7 @@ def check(name: str, model: Any) -> None:
     for field in ("vocabulary", "length", "width", "depth", "heads", "groups"):
         limits.at_least(1, f"{name}'s {field}", getattr(model, field))
     limits.positive(f"{name}'s epsilon", model.epsilon)
+    limits.positive(f"{name}'s rotary", model.rotary)
     if model.width % model.heads or model.width // model.heads % 2:
         raise errors.InputError(
             f"{name}'s width must be an even multiple of its heads, "
@@ -207,6 +208,7 @@ PRETRAINED = (
             "pretraining_tp": (1, 2),  # how it was trained; nothing that one computes
         },
         prefix="model.",
-        ignored=(r"rotary_emb\.inv_freq$", r"^lm_head\.weight$"),
+        ignored=(r"rotary_emb\.inv_freq$",),
+        copies={"lm_head.weight": "model.embed_tokens.weight"},
     ),
 )

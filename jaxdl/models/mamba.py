@@ -189,7 +189,9 @@ def rank(width: int) -> int:
 
 
 def _output_init(depth: int) -> Any:
-    """Smaller the more branches the residual stream sums, as the authors' code has it."""
+    """Smaller the more branches the residual stream sums, as in the authors' code, whose uniform
+    draw has a third of this variance.
+    """
     return nn.initializers.variance_scaling(1 / depth, "fan_in", "truncated_normal")
 
 
@@ -276,6 +278,6 @@ PRETRAINED = (
         ),
         supported={"hidden_act": ("silu",), "use_bias": (False,), "use_conv_bias": (True,)},
         prefix="backbone.",
-        ignored=(r"^lm_head\.weight$",),
+        copies={"lm_head.weight": "backbone.embeddings.weight"},
     ),
 )

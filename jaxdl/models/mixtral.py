@@ -256,6 +256,7 @@ PRETRAINED = (
         ),
         supported={"hidden_act": ("silu",), "sliding_window": (None,)},
         prefix="model.",
-        ignored=(r"rotary_emb\.inv_freq$", r"^lm_head\.weight$"),
+        ignored=(r"rotary_emb\.inv_freq$",),
+        copies={"lm_head.weight": "model.embed_tokens.weight"},
     ),
 )

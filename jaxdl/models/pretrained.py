@@ -58,6 +58,11 @@ def split(parts: int, axis: int = -1, turned: bool = False) -> Layout:
     return Layout(read, write)
 
 
+def within(axes: int) -> Layout:
+    """The file's tensor has so many axes of one entry in front."""
+    return Layout(lambda x: (x[(0,) * axes],), lambda x: x[(None,) * axes])
+
+
 SAME = Layout(lambda x: (x,), lambda x: x)
 TRANSPOSED = permuted(1, 0)  # torch's Linear: (out, in) to (in, out)
 CONV_1D = permuted(2, 1, 0)  # torch's kernels: (out, in, width) to (width, in, out)
@@ -79,9 +84,42 @@ class Tensor(NamedTuple):
     layout: Layout = SAME
 
 
+def affine(names: Mapping[str, str]) -> tuple[Tensor, ...]:
+    """The rows of affine layers, the file's name of each and its path, without what they end in."""
+    kernels = [Tensor(f"{a}.weight", f"{b}/kernel", TRANSPOSED) for a, b in names.items()]
+    return (*kernels, *(Tensor(f"{a}.bias", f"{b}/bias") for a, b in names.items()))
+
+
+def normed(names: Mapping[str, str]) -> tuple[Tensor, ...]:
+    """The rows of norms, as of `affine`."""
+    scales = [Tensor(f"{a}.weight", f"{b}/scale") for a, b in names.items()]
+    return (*scales, *(Tensor(f"{a}.bias", f"{b}/bias") for a, b in names.items()))
+
+
+def embedded(names: Mapping[str, str]) -> tuple[Tensor, ...]:
+    """The rows of embeddings, as of `affine`."""
+    return tuple(Tensor(f"{a}.weight", f"{b}/embedding") for a, b in names.items())
+
+
+def classes(config: Config) -> int:
+    """How many classes a classifier's config names; transformers' default is two."""
+    return len(config.get("id2label") or {}) or config.get("num_labels") or 2
+
+
 def tokens(_: Any) -> tuple[jax.ShapeDtypeStruct, ...]:
     """The input of a model that reads integer tokens."""
     return (jax.ShapeDtypeStruct((1, 2), jnp.int32),)
+
+
+def pictures(_: Any) -> tuple[jax.ShapeDtypeStruct, ...]:
+    """The input of a model that sees colour images of any size."""
+    return (jax.ShapeDtypeStruct((1, 64, 64, 3), jnp.float32),)
+
+
+def labels(classes: int) -> Config:
+    """What a config tells of so many classes that have no names."""
+    names = {str(i): f"LABEL_{i}" for i in range(classes)}
+    return {"id2label": names, "label2id": {name: int(i) for i, name in names.items()}}
 
 
 class Format(NamedTuple):
@@ -94,6 +132,7 @@ class Format(NamedTuple):
         the setting means, and what is written unless `config` tells.
     prefix: what the file's names begin with; files of the bare model lack it.
     ignored: regular expressions of names that are passed over, such as buffers.
+    copies: a name that a file may have besides another whose tensor it repeats: of tied weights.
     inputs: what our model is initialised with, as shapes.
     """
 
@@ -106,6 +145,7 @@ class Format(NamedTuple):
     supported: Mapping[str, tuple[Any, ...]] = {}
     prefix: str = ""
     ignored: tuple[str, ...] = ()
+    copies: Mapping[str, str] = {}
     inputs: Callable[[Any], tuple[Any, ...]] = tokens
 
 
@@ -125,13 +165,23 @@ def load(folder: str | pathlib.Path, dtype: Any = jnp.float32) -> tuple[nn.Modul
         raise errors.InputError(
             f"{pathlib.Path(folder) / tensor_files.CONFIG} must have the setting {error}, got none."
         ) from error
+    except (TypeError, ValueError, AttributeError, ArithmeticError) as error:
+        raise errors.InputError(
+            f"{pathlib.Path(folder) / tensor_files.CONFIG} must hold the settings of a "
+            f"{form.architectures[0]}, got: {error}"
+        ) from error
     with tensor_files.opened(folder) as file:
         variables = _imported(form, module, file, str(folder))
     return module, jax.tree.map(lambda x: _cast(x, dtype), variables)
 
 
-def save(folder: str | pathlib.Path, module: nn.Module, variables: Mapping[str, Any]) -> None:
-    """Write a model as a folder that transformers and `load` read; the same bits come back."""
+def save(
+    folder: str | pathlib.Path, module: nn.Module, variables: Mapping[str, Any], **settings: Any
+) -> None:
+    """Write a model as a folder that transformers and `load` read; the same bits come back.
+
+    settings: what else the config is to tell, such as `eos_token_id`.
+    """
     form = _form_of(module)
     tensors = exported(module, variables)
     kinds = sorted({str(x.dtype) for x in tensors.values() if jnp.issubdtype(x.dtype, jnp.inexact)})
@@ -141,6 +191,7 @@ def save(folder: str | pathlib.Path, module: nn.Module, variables: Mapping[str, 
         "dtype": kinds[0] if len(kinds) == 1 else "float32",
         **{name: values[0] for name, values in form.supported.items()},
         **form.config(module),
+        **settings,
     }
     tensor_files.write(folder, config, tensors)
 
@@ -223,6 +274,7 @@ def _imported(
     entries = _entries(form, leaves)
     found = _names(form, entries, file)
     _check_fit(form, entries, leaves, file, found, where)
+    _check_copies(form, file, found, where)
     arrays: dict[str, Any] = {}
     for entry in entries:
         parts = [entry.layout.read(file.read(found[name])) for name in entry.names]
@@ -254,7 +306,7 @@ def _check_fit(
         cut = 1 if entry.stacked else 0
         like = [np.broadcast_to(np.int8(0), leaves[path].shape[cut:]) for path in entry.paths]
         wanted |= dict.fromkeys(entry.names, entry.layout.write(*like).shape)
-    known = set(found.values())
+    known = {*found.values(), *(name for name, of in form.copies.items() if of in found)}
     ignored = re.compile("|".join(form.ignored) or "(?!)")
     kinds = {
         "differ": [n for n in found if file.shapes[found[n]] != wanted[n]],
@@ -277,6 +329,19 @@ def _check_fit(
         f"The tensors of {where} must fit its config.json as {form.architectures[0]}, got tensors "
         f"that do not: {counts}.\n{_table(rows)}"
     )
+
+
+def _check_copies(
+    form: Format, file: tensor_files.Opened, found: Mapping[str, str], where: str
+) -> None:
+    for name, of in form.copies.items():
+        if name in found or of not in found or name not in file.shapes:
+            continue
+        if not np.array_equal(file.read(name), file.read(found[of])):
+            raise errors.InputError(
+                f"{name} of {where} must be {of} again, as its config.json ties them, got another "
+                "tensor. Set tie_word_embeddings to false."
+            )
 
 
 def _check_settings(form: Format, config: Config) -> None:

@@ -14,6 +14,7 @@ from collections.abc import Callable
 
 import flax.linen as nn
 import jax
+import jax.core
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
@@ -53,12 +54,7 @@ class Basis(nn.Module):
     spread: float | Array = 1.0
 
     def __post_init__(self) -> None:
-        limits.at_least(3, "Basis's units", self.units)
-        limits.positive("Basis's spread", self.spread)
-        if self.kernel not in SMOOTH:
-            raise errors.InputError(
-                f"Basis's kernel must be {', '.join(SMOOTH)}, got {self.kernel!r}."
-            )
+        _check("Basis", self)
         super().__post_init__()
 
     @nn.compact
@@ -89,6 +85,7 @@ class RBF(nn.Module):
                 "RBF must have either classes or outputs, got "
                 f"classes={self.classes} and outputs={self.outputs}."
             )
+        _check("RBF", self)
         limits.at_least(1, "RBF's classes", self.classes)
         limits.at_least(1, "RBF's outputs", self.outputs)
         super().__post_init__()
@@ -99,6 +96,15 @@ class RBF(nn.Module):
         width = self.outputs if self.classes is None else self.classes
         assert width is not None  # checked above
         return nn.Dense(width, name="output")(near)
+
+
+def _check(name: str, made: Basis | RBF) -> None:
+    limits.at_least(3, f"{name}'s units", made.units)
+    limits.positive(f"{name}'s spread", made.spread)
+    if made.kernel not in SMOOTH:
+        raise errors.InputError(
+            f"{name}'s kernel must be {', '.join(SMOOTH)}, got {made.kernel!r}."
+        )
 
 
 def kmeans(
@@ -182,6 +188,7 @@ def interpolated(
             f"Interpolation with a polynomial of degree {degree} in {points.shape[1]} variables "
             f"must have at least {terms} points, got {count}."
         )
+    _check_points(points, smoothing)
     low, high = points.min(0), points.max(0)
     shift, scale = (low + high) / 2, (high - low) / 2
     scale = jnp.where(scale > 0, scale, 1)
@@ -192,6 +199,20 @@ def interpolated(
     wanted = jnp.concatenate([values, jnp.zeros((terms, values.shape[1]), values.dtype)])
     found = jnp.linalg.solve(system, wanted)
     return Interpolant(points, found[:count], found[count:], shift, scale, kernel, epsilon, degree)
+
+
+def _check_points(points: Array, smoothing: float | Array) -> None:
+    """Without smoothing the equations of two equal points have no single solution; what is traced
+    is let pass.
+    """
+    if any(isinstance(x, jax.core.Tracer) for x in (points, smoothing)) or smoothing:
+        return
+    again = len(points) - len(np.unique(points, axis=0))
+    if again:
+        raise errors.InputError(
+            f"Points of an interpolation without smoothing must differ, got {again} again. "
+            "Leave them out, or set smoothing."
+        )
 
 
 def _kernel(name: str) -> Callable[[Array], Array]:

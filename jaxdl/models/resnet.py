@@ -14,6 +14,8 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from jaxdl import errors
+from jaxdl.models import pretrained
 from jaxdl.nn import convolution, limits, normalization, pooling
 
 # Where parameters lie on a mesh: (pattern of the path, an axis or None for each dimension), for
@@ -45,7 +47,7 @@ class Block(nn.Module):
     dtype: Any = None
 
     def _conv(self, x, size, features, stride, name):
-        return _conv(features, size, stride, self.dtype, name)(x)
+        return conv(features, size, stride, self.dtype, name)(x)
 
     def _norm(self, x, train, name, **fields):
         return normalization.normalize(self.norm, x, train, dtype=self.dtype, name=name, **fields)
@@ -117,7 +119,7 @@ class ResNet(nn.Module):
     @nn.compact
     def __call__(self, x: Float[Array, "b h w c"], train: bool = False) -> Float[Array, "b *k"]:
         size, stride = (7, 2) if self.stem == "imagenet" else (3, 1)
-        x = _conv(self.width, size, stride, self.dtype, "conv_stem")(x)
+        x = conv(self.width, size, stride, self.dtype, "conv_stem")(x)
         x = normalization.normalize(self.norm, x, train, dtype=self.dtype, name="norm_stem")
         x = self.act(x)
         if self.stem == "imagenet":
@@ -138,7 +140,8 @@ class ResNet(nn.Module):
         return nn.Dense(self.classes, dtype=self.dtype, name="output")(x)
 
 
-def _conv(features: int, size: int, stride: int, dtype: Any, name: str) -> nn.Conv:
+def conv(features: int, size: int, stride: int, dtype: Any, name: str) -> nn.Conv:
+    """A convolution without bias, padded alike on all sides, with He et al.'s first weights."""
     return nn.Conv(
         features,
         (size, size),
@@ -173,3 +176,78 @@ resnet34 = functools.partial(_imagenet, stages=(3, 4, 6, 3))
 resnet50 = functools.partial(_imagenet, stages=(3, 4, 6, 3), block=Bottleneck)
 resnet101 = functools.partial(_imagenet, stages=(3, 4, 23, 3), block=Bottleneck)
 resnet152 = functools.partial(_imagenet, stages=(3, 8, 36, 3), block=Bottleneck)
+
+
+def _from_config(config: pretrained.Config) -> ResNet:
+    block = {"basic": BasicBlock, "bottleneck": Bottleneck}[config["layer_type"]]
+    width, stages = config["embedding_size"], tuple(config["depths"])
+    model = ResNet(stages, len(config["id2label"]), block, width)
+    if list(config["hidden_sizes"]) != _hidden_sizes(model):
+        raise errors.InputError(
+            f"ResNet's hidden_sizes must double from stage to stage, {_hidden_sizes(model)} for an "
+            f"embedding_size of {width}, got {config['hidden_sizes']}."
+        )
+    return model
+
+
+def _to_config(model: ResNet) -> pretrained.Config:
+    kinds = {BasicBlock: "basic", Bottleneck: "bottleneck"}
+    kept = model.stem == "imagenet" and model.norm == batch_norm and model.act is nn.relu
+    if model.block not in kinds or model.classes is None or not kept:
+        raise errors.InputError(
+            "A ResNet in the form of transformers must have the stem for ImageNet, batch norm, "
+            "relu, a head, and BasicBlock or Bottleneck as they are, got others."
+        )
+    return {
+        "layer_type": kinds[model.block],
+        "depths": list(model.stages),
+        "embedding_size": model.width,
+        "hidden_sizes": _hidden_sizes(model),
+        **pretrained.labels(model.classes),
+    }
+
+
+def _hidden_sizes(model: ResNet) -> list[int]:
+    expansion = 4 if model.block is Bottleneck else 1
+    return [expansion * model.width * 2**i for i in range(len(model.stages))]
+
+
+def _layer(name: str, conv: str, norm: str) -> tuple[pretrained.Tensor, ...]:
+    """A convolution and the batch norm after it, with its statistics."""
+    row, before = pretrained.Tensor, name + ".normalization."
+    return (
+        row(name + ".convolution.weight", conv + "/kernel", pretrained.CONV_2D),
+        row(before + "weight", norm + "/scale"),
+        row(before + "bias", norm + "/bias"),
+        row(before + "running_mean", f"batch_stats/{norm}/mean"),
+        row(before + "running_var", f"batch_stats/{norm}/var"),
+    )
+
+
+_THERE, _HERE = "resnet.encoder.stages.{s}.layers.{n}", "stage_{s+1}_block_{n+1}"
+
+PRETRAINED = (
+    pretrained.Format(
+        model=ResNet,
+        model_type="resnet",
+        architectures=("ResNetForImageClassification",),
+        module=_from_config,
+        config=_to_config,
+        tensors=(
+            *_layer("resnet.embedder.embedder", "conv_stem", "norm_stem"),
+            *_layer(_THERE + ".layer.{l}", _HERE + "/conv_{l+1}", _HERE + "/norm_{l+1}"),
+            *_layer(_THERE + ".shortcut", _HERE + "/conv_shortcut", _HERE + "/norm_shortcut"),
+            pretrained.Tensor("classifier.1.weight", "output/kernel", pretrained.TRANSPOSED),
+            pretrained.Tensor("classifier.1.bias", "output/bias"),
+        ),
+        supported={
+            "hidden_act": ("relu",),
+            "num_channels": (3,),
+            "downsample_in_first_stage": (False,),
+            "downsample_in_bottleneck": (False,),
+        },
+        prefix="resnet.",
+        ignored=(r"num_batches_tracked$",),
+        inputs=pretrained.pictures,
+    ),
+)

@@ -63,11 +63,15 @@ def write(
     path = pathlib.Path(folder).expanduser()
     arrays = {name: np.ascontiguousarray(array) for name, array in tensors.items()}
     try:
+        settings = json.dumps(config, indent=2) + "\n"
+    except TypeError as error:
+        raise errors.InputError(f"{CONFIG} must hold plain settings, got: {error}.") from error
+    try:
         path.mkdir(parents=True, exist_ok=True)
         unfinished = path / f"{WHOLE}.tmp"  # a kill leaves no half file under a good name
         import_save(arrays, unfinished, metadata={"format": "pt"})  # transformers insists on it
         unfinished.rename(path / WHOLE)
-        (path / CONFIG).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+        (path / CONFIG).write_text(settings, encoding="utf-8")
     except OSError as error:
         raise errors.StorageError(f"{folder} must be writable, got: {error}.") from error
 
@@ -103,12 +107,5 @@ def _json(path: pathlib.Path) -> dict[str, Any]:
 
 
 def _library() -> Any:
-    try:
-        import safetensors
-        import safetensors.numpy
-    except ImportError as error:
-        raise errors.MissingError(
-            f"Pretrained models must have safetensors, which is not installed: {error}.\n"
-            'Install it with: pip install "jaxdl[interop]"'
-        ) from error
-    return safetensors
+    errors.library("Pretrained models", "safetensors.numpy", "jaxdl[interop]")
+    return errors.library("Pretrained models", "safetensors", "jaxdl[interop]")

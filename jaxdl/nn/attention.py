@@ -173,8 +173,9 @@ class MultiHead(nn.Module):
 
     groups: heads of keys and values (default: as many as `heads`). rotary: base of the rotary
     positions, or None for none. head_width: default, the input's width over the heads. scale: of
-    the scores, see `attend`. Parameters: `query`, `key`, `value`, `output`, each kernel and, with
-    use_bias, bias. Where "intermediates" may be written, `weights` (b, h, t, s) are put there.
+    the scores, see `attend`. query_init: by default `kernel_init`. Parameters: `query`, `key`,
+    `value`, `output`, each kernel and, with use_bias, bias. Where "intermediates" may be written,
+    `weights` (b, h, t, s) are put there.
     """
 
     heads: int
@@ -187,6 +188,7 @@ class MultiHead(nn.Module):
     dtype: Any = jnp.float32
     kernel_init: Initializer = nn.initializers.lecun_normal()
     output_init: Initializer = nn.initializers.lecun_normal()
+    query_init: Initializer | None = None
 
     def __post_init__(self) -> None:
         groups = self.heads if self.groups is None else self.groups
@@ -253,8 +255,9 @@ class MultiHead(nn.Module):
         self, name: str, x: Float[Array, "b t e"], heads: int, width: int
     ) -> Float[Array, "b t h d"]:
         head_width = self.head_width or width // self.heads
+        init = self.query_init if name == "query" and self.query_init else self.kernel_init
         project = dense.Dense(
-            heads * head_width, self.use_bias, self.dtype, kernel_init=self.kernel_init, name=name
+            heads * head_width, self.use_bias, self.dtype, kernel_init=init, name=name
         )
         return layout.constrain(
             project(x).reshape(*x.shape[:2], heads, head_width), "batch", None, "tensor"

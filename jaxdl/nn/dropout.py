@@ -1,4 +1,5 @@
-"""Dropout (Srivastava et al. 2014) whose rate may be a value in the program.
+"""Dropout (Srivastava et al. 2014), of units or of a whole branch, whose rate may be a value in the
+program.
 
 flax.linen's asks the rate whether it is 0 or 1, which a traced one, that of a sweep in one program,
 cannot answer.
@@ -27,3 +28,16 @@ class Dropout(nn.Module):
         mask = jax.random.bernoulli(self.make_rng("dropout"), keep, x.shape)
         # In x's dtype, as a plain number is: a traced float32 would widen bfloat16.
         return jnp.where(mask, x / jnp.asarray(keep, x.dtype), jnp.zeros_like(x))
+
+
+class StochasticDepth(nn.Module):
+    """Drops an example's whole branch x with probability `rate` in training, and divides the others
+    by 1 - rate (Huang et al. 2016).
+    """
+
+    rate: float | jax.Array
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "b *d"], train: bool) -> Float[Array, "b *d"]:
+        ones = jnp.ones((x.shape[0], *[1] * (x.ndim - 1)), x.dtype)
+        return x * Dropout(self.rate, name="branch")(ones, train)

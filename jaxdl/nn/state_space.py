@@ -44,7 +44,7 @@ def scan(
     if parallel is None:
         parallel = jax.default_backend() != "cpu"
     rate = rate.astype(jnp.float32)
-    inner = jax.checkpoint(_together if parallel else _in_turn)
+    inner = jax.checkpoint(_together if parallel else _in_turn, prevent_cse=False)
     last, y = jax.lax.scan(
         lambda state, inputs: inner(rate, state, inputs),
         state.astype(jnp.float32),

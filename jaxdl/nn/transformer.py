@@ -12,12 +12,16 @@ from jaxtyping import Array, Bool, Float, Int
 from jaxdl import errors
 from jaxdl.nn import attention, dense, dropout, layer_norm, layout
 
+# The definition, where `jax.nn.gelu` by itself is its tanh form.
+exact_gelu = functools.partial(jax.nn.gelu, approximate=False)
+
 
 class MLP(nn.Module):
     """Two affine layers with an activation between, position by position: `up` and `down`."""
 
     hidden: int
     act: Callable[[Array], Array] = jax.nn.gelu  # the tanh form, GPT-2's
+    use_bias: bool = True
     dtype: Any = jnp.float32
     kernel_init: attention.Initializer = nn.initializers.lecun_normal()
     output_init: attention.Initializer = nn.initializers.lecun_normal()
@@ -25,10 +29,10 @@ class MLP(nn.Module):
     @nn.compact
     def __call__(self, x: Float[Array, "b t d"]) -> Float[Array, "b t d"]:
         width = x.shape[-1]
-        x = dense.Dense(self.hidden, dtype=self.dtype, kernel_init=self.kernel_init, name="up")(x)
+        affine = functools.partial(dense.Dense, use_bias=self.use_bias, dtype=self.dtype)
+        x = affine(self.hidden, kernel_init=self.kernel_init, name="up")(x)
         x = layout.constrain(x, "batch", None, "tensor")
-        down = dense.Dense(width, dtype=self.dtype, kernel_init=self.output_init, name="down")
-        return down(self.act(x))
+        return affine(width, kernel_init=self.output_init, name="down")(self.act(x))
 
 
 class GatedMLP(nn.Module):

@@ -11,9 +11,11 @@ from typing import Any
 import flax.linen as nn
 from jaxtyping import Array, Float
 
+from jaxdl import errors
 from jaxdl.nn import convolution, limits, normalization
 
-group_norm = functools.partial(nn.GroupNorm, num_groups=None, group_size=4, epsilon=1e-5)
+GROUP = 4  # channels that are normalised together; small, as trunks are narrow
+group_norm = functools.partial(nn.GroupNorm, num_groups=None, group_size=GROUP, epsilon=1e-5)
 
 
 class Trunk(nn.Module):
@@ -31,6 +33,11 @@ class Trunk(nn.Module):
     def __post_init__(self) -> None:
         limits.at_least(1, "Trunk's features", self.features)
         limits.at_least(0, "Trunk's depth", self.depth)
+        if self.norm is group_norm and any(width % GROUP for width in self.features):
+            raise errors.InputError(
+                f"Trunk's features must be multiples of {GROUP}, a group of its norm, "
+                f"got {self.features}."
+            )
         super().__post_init__()
 
     @nn.compact

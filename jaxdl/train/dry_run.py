@@ -90,7 +90,8 @@ def _data(parts: list[report.Part]) -> Iterator[Any]:
         for label, entry in part.entries.items():
             low, high = (f"{x:.4g}" for x in (entry.low.min(), entry.high.max()))
             middle = f"{entry.mean:.3g} ± {entry.deviation:.3g}"
-            middle = f"{len(entry.classes):,} classes" if entry.classes else middle
+            if label == "target" and entry.classes:
+                middle = f"{len(entry.classes):,} classes"
             table.add_row(*head, label, str(list(entry.shape)), entry.dtype, low, high, middle)
             head = "", ""
     if table.row_count:

@@ -36,6 +36,21 @@ def test_formants_are_where_a_phone_has_them():
         assert abs(peak - phone.formants[0]) < 80, phone.name
 
 
+def test_the_noise_is_as_far_below_the_voice_as_is_told(monkeypatch):
+    """The same draws with noise that rounds to none and with noise 20 dB below."""
+
+    def made(level):
+        monkeypatch.setattr(formants, "SNR", (level, level))
+        return formants._utterances(np.random.default_rng(1), 20, 8)
+
+    clean, noisy = made(200.0), made(20.0)
+    voice = clean["wave"].astype(float)
+    noise = noisy["wave"] - voice
+    ratio = 10 * np.log10((voice**2).sum(1) / (noise**2).sum(1))
+    np.testing.assert_allclose(ratio, 20, atol=0.7)  # 1,440 samples or more: 0.16 dB of deviation
+    np.testing.assert_allclose(np.abs(voice).max(1), 16384, atol=1)
+
+
 def test_the_same_seed_gives_the_same_and_none_is_refused():
     again = formants.load.__wrapped__(60, 8)
     np.testing.assert_array_equal(again.train["wave"], TRAIN["wave"])

@@ -9,11 +9,11 @@ import pytest
 from scipy import signal
 
 from jaxdl import errors
-from jaxdl.data import spec_augment, speech
+from jaxdl.data import log_mel, spec_augment
 
 with np.load(pathlib.Path(__file__).parents[1] / "fixtures" / "speech.npz") as kept:
     KEPT = {name: jnp.asarray(kept[name]) for name in kept.files if name.startswith("mel/")}
-FRONT = speech.LogMel(8000, window=200, hop=80, bands=20)
+FRONT = log_mel.LogMel(8000, window=200, hop=80, bands=20)
 
 
 def test_bands_equal_transformers():
@@ -27,7 +27,7 @@ def test_power_is_scipys_and_a_tone_is_in_its_band():
     found = np.asarray(FRONT(jnp.array(wave)[None])[0])
     stft = signal.ShortTimeFFT(signal.windows.hann(200, sym=False), hop=80, fs=8000)
     frame = np.abs(np.fft.rfft(wave[80:280] * stft.win)) ** 2
-    wanted = np.log(np.maximum(frame @ FRONT.triangles(), speech.FLOOR))
+    wanted = np.log(np.maximum(frame @ FRONT.triangles(), log_mel.FLOOR))
     np.testing.assert_allclose(found[1], wanted, atol=1e-2)  # bands far from the tone are rounding
     edges = 700 * (
         10 ** (np.linspace(*(2595 * np.log10(1 + np.array([20, 4000]) / 700)), 22) / 2595) - 1
@@ -46,12 +46,12 @@ def test_lengths_and_padding():
         "length": jnp.array([1000, 600]),
         "target": jnp.zeros((2, 1)),
     }
-    found = speech.features(batch, FRONT)
+    found = log_mel.features(batch, FRONT)
     features, lengths = found["input"]
     assert found.keys() == {"input", "target"}
     assert lengths.tolist() == [11, 6]
     assert not features[1, 6:].any()
-    alone = speech.features({"wave": batch["wave"][1:, :600], "length": jnp.array([600])}, FRONT)
+    alone = log_mel.features({"wave": batch["wave"][1:, :600], "length": jnp.array([600])}, FRONT)
     np.testing.assert_allclose(alone["input"].features[0], features[1, :6], atol=1e-4)
     np.testing.assert_allclose(features[0].mean(0), 0, atol=1e-5)
     np.testing.assert_allclose(features[0].std(0), 1, atol=1e-3)
@@ -66,14 +66,14 @@ def test_lengths_and_padding():
 )
 def test_bad_fields(fields, message):
     with pytest.raises(errors.InputError, match=message):
-        speech.LogMel(**fields)
+        log_mel.LogMel(**fields)
 
 
 def test_too_short_and_too_fine():
     with pytest.raises(errors.InputError, match="the 200 samples of a frame or more, got 100"):
         FRONT(jnp.zeros((1, 100)))
     with pytest.raises(errors.InputError, match="Use fewer bands or a longer window"):
-        speech.LogMel(8000, window=64, bands=40).triangles()
+        log_mel.LogMel(8000, window=64, bands=40).triangles()
 
 
 def test_stretches_are_hidden_by_example_and_no_more_than_allowed():

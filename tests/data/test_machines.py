@@ -42,6 +42,8 @@ def test_alarm():
     assert told["auroc"] == pytest.approx(14 / 16)
     never = machines.alarm(np.zeros(8), batch).value()
     assert never["auroc"] == 0.5 and never["lead"] == 0
+    diverged = machines.alarm(np.full(8, np.nan), batch).value()
+    assert diverged.keys() == never.keys() and np.isnan([*diverged.values()]).all()
 
 
 def test_refusals():

@@ -52,6 +52,12 @@ def test_windows_around_their_last_values():
 def test_refusals():
     with pytest.raises(errors.InputError, match="steps of the past must be at least 1, got 0"):
         series.forecasting(np.arange(9.0), 0, 1, 2)
+    with pytest.raises(errors.InputError, match="change before the test's values, got a deviation"):
+        series.forecasting(np.ones(40), 4, 1, 5)
+    with pytest.raises(errors.InputError, match="change before the test's values, got a deviation"):
+        series.forecasting(np.ones(40), 4, 1, 5, around=2)
+    with pytest.raises(errors.InputError, match=r"must be finite, .* infinity at index 2"):
+        series.forecasting(np.array([0, 1, np.inf, 3, 4, 5]), 2, 1, 1)
     with pytest.raises(errors.InputError, match="got 9 values, 3 of them for the test"):
         series.forecasting(np.arange(9.0), 6, 1, 3)
     with pytest.raises(errors.InputError, match="got 9 values, 1 of them for the test"):
@@ -66,6 +72,6 @@ def test_statsmodels():
 
 
 def test_without_statsmodels(monkeypatch):
-    monkeypatch.setitem(sys.modules, "statsmodels", None)
+    monkeypatch.setitem(sys.modules, "statsmodels.datasets", None)
     with pytest.raises(errors.MissingError, match=r"jaxdl\[series\]"):
         series.sunspots()

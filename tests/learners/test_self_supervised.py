@@ -25,6 +25,7 @@ from jaxdl.learners import (
 from jaxdl.losses import classification, probe
 from jaxdl.models import joint_embedding, mlp
 from jaxdl.models import masked_autoencoder as masked_models
+from jaxdl.nn import patches
 
 KEY = jax.random.key(0)
 RANDOM = np.random.default_rng(0)
@@ -234,10 +235,10 @@ MODEL = masked_models.MaskedAutoencoder(width=8, depth=1, heads=2, decoder_width
 
 def test_patches_are_squares_in_reading_order():
     x = np.arange(2 * 4 * 6 * 3, dtype=np.float32).reshape(2, 4, 6, 3)
-    found = masked_models.patches(jnp.asarray(x), 2)
+    found = patches.cut(jnp.asarray(x), 2)
     expected = [x[:, i : i + 2, j : j + 2].reshape(2, -1) for i in (0, 2) for j in (0, 2, 4)]
     np.testing.assert_array_equal(found, np.stack(expected, 1))
-    np.testing.assert_array_equal(masked_models.whole(found, 2, (4, 6, 3)), x)
+    np.testing.assert_array_equal(patches.join(found, 2, (4, 6, 3)), x)
 
 
 def test_what_is_hidden_is_not_seen_and_alone_counts():
@@ -248,13 +249,13 @@ def test_what_is_hidden_is_not_seen_and_alone_counts():
         assert sorted(places) == np.flatnonzero(row == 0).tolist()
     learner = masked_autoencoder.masked(MODEL, optax.sgd(0.1))
     state = learner.init(KEY, BATCH)
-    mask = masked_models.whole(jnp.repeat(unseen[..., None], 4, 2), 2, (4, 4, 1))
+    mask = patches.join(jnp.repeat(unseen[..., None], 4, 2), 2, (4, 4, 1))
     other = jnp.where(mask > 0, 9.0, BATCH["input"])
     apply = functools.partial(MODEL.apply, {"params": state.params})
     drawn, other_drawn = (apply(x, kept)[0] for x in (BATCH["input"], other))
     np.testing.assert_array_equal(drawn, other_drawn)
     assert np.any(drawn != apply(BATCH["input"] + 1.0, kept)[0])
-    image = np.asarray(masked_models.whole(drawn, 2, (4, 4, 1)))
+    image = np.asarray(patches.join(drawn, 2, (4, 4, 1)))
     expected = ((image - np.asarray(BATCH["input"])) ** 2)[np.asarray(mask) > 0].mean()
     found = metrics.values(learner.evaluate(state, BATCH, KEY))["loss"]
     assert found == pytest.approx(expected, rel=1e-5)
@@ -278,7 +279,7 @@ def test_bad_input_is_refused():
     with pytest.raises(errors.InputError, match=r"at least one of 4 patches, got 0\.01\."):
         masked_autoencoder.masked(MODEL, rate, ratio=0.01).init(KEY, BATCH)
     with pytest.raises(errors.InputError, match="must divide into patches of 3, got 4 x 4 pixels"):
-        masked_models.patches(BATCH["input"], 3)
+        patches.cut(BATCH["input"], 3)
 
 
 def test_the_teacher_keeps_out_of_the_objectives_own_collections():

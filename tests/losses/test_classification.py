@@ -124,6 +124,31 @@ def test_a_target_outside_the_classes_is_no_loss(outside):
     assert np.isnan(measured["loss"]) and measured["accuracy"] == right.mean()
 
 
+def test_soft_labels_are_the_mean_over_their_classes():
+    logits, target = drawn(6, 5)
+    label = jax.random.dirichlet(jax.random.key(0), jnp.ones(5), (6,))
+    measured = classification.cross_entropy(logits, {"target": label})
+    wanted = optax.losses.softmax_cross_entropy(logits, label)
+    np.testing.assert_allclose(measured["loss"].total, wanted.sum(), rtol=1e-5)
+    picked = label[jnp.arange(6), logits.argmax(-1)]
+    np.testing.assert_allclose(measured["accuracy"].total, picked.sum(), rtol=1e-5)
+    hard = classification.cross_entropy(logits, {"target": jax.nn.one_hot(target, 5)})
+    plain = classification.cross_entropy(logits, {"target": target})
+    assert metrics.values(hard) == pytest.approx(metrics.values(plain))
+
+
+def test_a_soft_label_leaves_out_a_class_ruled_out():
+    logits = jnp.asarray([[0.0, -jnp.inf, 0.0]])
+    label = jnp.asarray([[0.25, 0.0, 0.75]])
+
+    def loss(logits):
+        return classification.cross_entropy(logits, {"target": label})["loss"].total
+
+    value, gradient = jax.value_and_grad(loss)(logits)
+    assert float(value) == pytest.approx(np.log(2))
+    np.testing.assert_allclose(gradient, [[0.25, 0, -0.25]], atol=1e-7)
+
+
 def test_targets_kept_as_bytes():
     """A vocabulary wider than the targets' type: no two classes may share a number."""
     logits, target = drawn(20, 600, seed=2)

@@ -50,6 +50,13 @@ def test_the_loss_is_the_sum_over_paths():
         assert float(loss) == pytest.approx(-wanted, rel=1e-5)
 
 
+@pytest.mark.parametrize("target", [[5, 0], [-1, 0], [0, 1]])
+def test_a_transcript_that_is_none_makes_the_loss_nan(target):
+    frames = ctc.Frames(jnp.zeros((1, 6, 5)), jnp.array([6]))
+    found = ctc.loss(frames, {"target": jnp.array([target])})["loss"].total
+    assert np.isnan(found)
+
+
 def test_greedy_is_the_best_path():
     said = np.asarray(jax.jit(ctc.greedy)(FRAMES))
     for row, logits, length in zip(said, *map(np.asarray, FRAMES), strict=True):

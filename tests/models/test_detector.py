@@ -103,3 +103,5 @@ def test_a_map_for_each_and_bad_fields():
         detector.Detector(trunk.Trunk(), 0)
     with pytest.raises(errors.InputError, match="Trunk's features must each be at least 1"):
         trunk.Trunk((4, 0))
+    with pytest.raises(errors.InputError, match=r"must be multiples of 4, .* got \(6,\)"):
+        trunk.Trunk((6,))

@@ -1,5 +1,7 @@
 """DETR against transformers', its matching against SciPy's, and its sizes."""
 
+import functools
+
 import hf
 import jax
 import jax.numpy as jnp
@@ -9,7 +11,7 @@ from scipy import optimize
 
 from jaxdl import errors, metrics
 from jaxdl.losses import detection, set_prediction
-from jaxdl.models import detr, pretrained
+from jaxdl.models import detr, pretrained, resnet
 from jaxdl.nn import trunk
 
 SMALL = {"queries": 4, "width": 8, "heads": 2, "encoder_depth": 1, "decoder_depth": 2, "hidden": 8}
@@ -56,6 +58,19 @@ def test_what_is_not_of_the_form_is_refused(tmp_path):
     model = detr.DETR(trunk.Trunk((4,)), 2, **SMALL)
     with pytest.raises(errors.InputError, match=r"must have a trunk resnet\.ResNet without a head"):
         pretrained.save(tmp_path / "none", model, {"params": {}})
+    plain = resnet.ResNet((1,), None, width=4, norm=resnet.group_norm)
+    padded = functools.partial(resnet.BasicBlock, shortcut="pad")
+    for odd in (plain, plain.clone(norm=detr.FROZEN, block=padded)):
+        with pytest.raises(
+            errors.InputError, match=r"must have batch norm \(detr\.FROZEN or .* got"
+        ):
+            pretrained.save(tmp_path / "none", detr.DETR(odd, 2, **SMALL), {"params": {}})
+
+
+@pytest.mark.parametrize("name", ["attention_heads", "ffn_dim"])
+def test_a_decoder_unlike_the_encoder_is_refused(tmp_path, name):
+    with pytest.raises(errors.InputError, match=f"decoder_{name} must be its encoder's, .* got 1"):
+        pretrained.load(hf.folder("detr", tmp_path, **{f"decoder_{name}": 1}))
 
 
 @pytest.mark.parametrize("objects", [1, 3])
@@ -90,6 +105,13 @@ def test_numbers_that_are_none_end():
         "classes": jnp.array([[1]]),
     }
     assert np.isnan(metrics.values(set_prediction.loss(bad, batch))["loss"])
+
+
+def test_fewer_queries_than_objects_are_refused():
+    found = set_prediction.Found(jnp.zeros((1, 1, 2, 3)), jnp.full((1, 1, 2, 4), 0.5))
+    batch = {"input": jnp.zeros((1, 4, 4, 1)), "boxes": jnp.zeros((1, 3, 4))}
+    with pytest.raises(errors.InputError, match="as many as an image's objects, got 2 and 3"):
+        set_prediction.loss(found, batch | {"classes": jnp.zeros((1, 3), int)})
 
 
 def test_the_right_answer_costs_nothing_and_is_decoded():
@@ -133,3 +155,5 @@ def test_bad_fields():
         detr.DETR(trunk.Trunk(), 2, queries=0)
     with pytest.raises(errors.InputError, match="DETR's width must be a multiple of 4, got 6"):
         detr.DETR(trunk.Trunk(), 2, width=6)
+    with pytest.raises(errors.InputError, match="multiple of its heads, got 8 and 3"):
+        detr.DETR(trunk.Trunk(), 2, width=8, heads=3)

@@ -91,6 +91,11 @@ def test_tensors_that_do_not_fit_are_named(folder):
         ({"activation_function": "relu"}, r"(?s)settings of a GPT2LMHeadModel.*'relu' +'gelu_new'"),
         ({"n_head": 3}, "multiple of its heads, got 16 and 3"),
         ({"n_embd": None}, "must have the setting 'n_embd', got none"),
+        ({"n_embd": "16"}, r"config\.json must hold the settings of a GPT2LMHeadModel, got: "),
+        (
+            {"n_head": 0},
+            r"config\.json must hold the settings of .*got: GPT's heads must be at least 1",
+        ),
         ({"model_type": "gpt9"}, "model_type must be one of .*gpt2.*, got 'gpt9'"),
         ({"architectures": ["GPT2Other"]}, "must be one of GPT2LMHeadModel.*, got GPT2Other"),
     ],
@@ -121,6 +126,26 @@ def test_files_that_are_not_there_or_damaged_are_refused(folder, tmp_path):
         pretrained.load(folder)
 
 
+def test_an_output_that_is_tied_is_the_embedding_again(folder):
+    tensors = hf.tensors(folder)
+    tensors["lm_head.weight"] = tensors["transformer.wte.weight"]
+    safetensors.numpy.save_file(tensors, folder / "model.safetensors")
+    pretrained.load(folder)
+    tensors["lm_head.weight"] = tensors["lm_head.weight"] + 1
+    safetensors.numpy.save_file(tensors, folder / "model.safetensors")
+    with pytest.raises(errors.InputError, match=r"must be transformer.wte.weight again"):
+        pretrained.load(folder)
+
+
+def test_further_settings_are_kept_and_nothing_is_half_written(folder, tmp_path):
+    model, variables = pretrained.load(folder)
+    pretrained.save(tmp_path / "a", model, variables, eos_token_id=3)
+    assert json.loads((tmp_path / "a/config.json").read_text())["eos_token_id"] == 3
+    with pytest.raises(errors.InputError, match=r"config.json must hold plain settings"):
+        pretrained.save(tmp_path / "b", model, variables, eos_token_id=jnp.ones(2))
+    assert not (tmp_path / "b").exists()
+
+
 def test_models_without_a_form_are_refused(tmp_path):
     with pytest.raises(errors.InputError, match=r"must be one of .*GPT.*, got a MLP"):
         pretrained.save(tmp_path, mlp.MLP(features=(2,), classes=2), {})
@@ -143,7 +168,9 @@ def test_transformers_loads_what_is_saved(name, tmp_path):
     loaded, report = getattr(transformers, kind).from_pretrained(
         tmp_path / "ours", output_loading_info=True
     )
-    assert not any(report[key] for key in ("missing_keys", "unexpected_keys", "mismatched_keys"))
+    for kind_of in ("missing_keys", "unexpected_keys", "mismatched_keys"):
+        assert all(map(hf.counter, report[kind_of])), kind_of
     theirs = getattr(transformers, kind).from_pretrained(folder).state_dict()
     for key, value in loaded.state_dict().items():
-        np.testing.assert_array_equal(value.numpy(), theirs[key].numpy(), err_msg=key)
+        if not hf.counter(key):
+            np.testing.assert_array_equal(value.numpy(), theirs[key].numpy(), err_msg=key)

@@ -35,6 +35,11 @@ def test_no_polynomial_and_refusals():
             jnp.asarray(POINTS), jnp.asarray(VALUES), kernel="gaussian", epsilon=9.0, degree=-1
         )
         np.testing.assert_allclose(ours(jnp.asarray(ASKED)), theirs(ASKED), atol=1e-9)
+    twice = jnp.asarray(np.concatenate([POINTS, POINTS[:2]]))
+    with pytest.raises(errors.InputError, match="must differ, got 2 again"):
+        rbf.interpolated(twice, jnp.zeros((42, 1)))
+    smooth = rbf.interpolated(twice, jnp.ones((42, 1)), smoothing=0.1)
+    np.testing.assert_allclose(smooth(twice), 1, atol=1e-3)
     few = jnp.zeros((2, 2))
     with pytest.raises(errors.InputError, match="of degree 1 in 2 variables must have at least 3"):
         rbf.interpolated(few, few)
@@ -89,3 +94,9 @@ def test_fields_are_checked():
         rbf.Basis(units=3, kernel="cubic")
     with pytest.raises(errors.InputError, match="RBF must have either classes or outputs"):
         rbf.RBF(units=3)
+    with pytest.raises(errors.InputError, match="RBF's units must be at least 3, got 1"):
+        rbf.RBF(units=1, outputs=1)
+    with pytest.raises(errors.InputError, match="RBF's spread must be positive, got -1"):
+        rbf.RBF(units=3, outputs=1, spread=-1.0)
+    with pytest.raises(errors.InputError, match="RBF's kernel must be gaussian"):
+        rbf.RBF(units=3, outputs=1, kernel="x")

@@ -6,13 +6,14 @@ import re
 
 import flax.linen as nn
 import flax.traverse_util
+import hf
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from jaxdl import errors
-from jaxdl.models import resnet
+from jaxdl.models import pretrained, resnet
 
 FIXTURE = np.load(pathlib.Path(__file__).parents[1] / "fixtures" / "convolution.npz")
 SIZES = {
@@ -93,6 +94,32 @@ def _positions(layer, shape, name):
     batch, height, width, _ = shape
     full = name == "bottleneck" and layer == "norm_1"
     return batch * height * width if full else batch * height * width // 4
+
+
+def test_equals_transformers_with_its_statistics(tmp_path):
+    model, variables, path = hf.classifier_equals("resnet", tmp_path)
+    assert (model.block, model.stages, model.width) == (resnet.Bottleneck, (1, 2), 4)
+    pretrained.save(tmp_path / "again", model, variables)
+    before, after = hf.tensors(path), hf.tensors(tmp_path / "again")
+    for name, value in after.items():
+        np.testing.assert_array_equal(before[name], value, err_msg=name)
+    assert {name.split(".")[-1] for name in before.keys() - after} == {"num_batches_tracked"}
+    loaded, same = pretrained.load(tmp_path / "again")
+    assert loaded == model
+    jax.tree.map(np.testing.assert_array_equal, same, variables)
+
+
+def test_transformers_others_are_refused(tmp_path):
+    for name, settings in {
+        "hidden_sizes must double": {"hidden_sizes": [16, 48]},
+        "downsample_in_bottleneck": {"downsample_in_bottleneck": True},
+    }.items():
+        where = tmp_path / name.split()[0]
+        where.mkdir()
+        with pytest.raises(errors.InputError, match=name):
+            pretrained.load(hf.folder("resnet", where, **settings))
+    with pytest.raises(errors.InputError, match="must have the stem for ImageNet"):
+        pretrained.save(tmp_path, resnet.resnet20(), {})
 
 
 @pytest.mark.parametrize("block", [resnet.BasicBlock(8), resnet.Bottleneck(2)])

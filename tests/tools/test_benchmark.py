@@ -11,6 +11,7 @@ import pytest
 
 from jaxdl import errors
 
+ROWS = ["mlp", "cnn", "lstm", "gpt", "gru", "bert", "vit", "resnet", "unet"]
 TOOLS = pathlib.Path(__file__).parents[2] / "tools"
 
 
@@ -22,13 +23,18 @@ def benchmark():
 
 
 def tiny(benchmark):
-    work = benchmark.benchmark_work
+    work, models = benchmark.benchmark_work, benchmark.benchmark_models
     return {
         "mlp": functools.partial(work.perceptron, 6, (4, 3), 4),
         "digits": functools.partial(work.perceptron, 6, (4,), 4),
         "cnn": functools.partial(work.convolutional, 4, (2, 3), 4),
         "lstm": functools.partial(work.recurrent, 4, 6, 2),
         "gpt": functools.partial(work.transformer, 8, 1, 2, 6, 2),
+        "gru": functools.partial(models.gated, 4, 6, 2),
+        "bert": functools.partial(models.bidirectional, 8, 1, 6, 2),
+        "vit": functools.partial(models.patched, 8, 1, 2),
+        "resnet": functools.partial(models.residual, (1, 1), 2),
+        "unet": functools.partial(models.segmenting, (2, 3), 2),
     }
 
 
@@ -36,14 +42,14 @@ def test_every_row_has_a_tiny_version(benchmark):
     assert set(tiny(benchmark)) == set(benchmark.ROWS)
 
 
-@pytest.mark.parametrize("row", ["mlp", "cnn", "lstm", "gpt"])
+@pytest.mark.parametrize("row", ROWS)
 def test_rows_build_and_advance(benchmark, row):
     work = tiny(benchmark)[row]()
     for loop in (benchmark.our_loop, benchmark.bare_loop):
         loop(work)(2)
 
 
-@pytest.mark.parametrize("row", ["mlp", "cnn", "lstm", "gpt"])
+@pytest.mark.parametrize("row", ROWS)
 def test_both_sides_have_the_same_parameters(benchmark, row):
     torch = pytest.importorskip("torch")
     work = tiny(benchmark)[row]()
@@ -52,7 +58,8 @@ def test_both_sides_have_the_same_parameters(benchmark, row):
     )
     ours = sum(leaf.size for leaf in jax.tree.leaves(shapes["params"]))
     theirs = sum(parameter.numel() for parameter in work.torch_model(torch).parameters())
-    second_bias = 4 * 4 if row == "lstm" else 0  # PyTorch's LSTM has two that are added
+    # PyTorch's recurrent cells have two biases that are added; ours has both for a GRU's new state.
+    second_bias = {"lstm": 4 * 4, "gru": 2 * 4}.get(row, 0)
     assert theirs - second_bias == ours
     benchmark.torch_loop(work)(1)
 

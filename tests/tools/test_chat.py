@@ -92,6 +92,6 @@ def test_errors_are_one_line(chat, folder, words, capsys):
     prompt = "--prompt", "a b c", "--tokens", 10
     assert "context of 12 tokens, got 3 + 10" in error(words, *prompt)
     (words / "tokenizer.json").write_text(json.dumps({}))
-    assert "tokenizer.json must be a tokenizer" in error(words, *prompt)
+    assert "tokenizer.json must be a tokenizer's JSON" in error(words, *prompt)
     (words / "tokenizer.json").unlink()
-    assert "must hold tokenizer.json, got none" in error(words, *prompt)
+    assert "A tokenizer's file must exist, got" in error(words, *prompt)

@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int, Num
 
 from jaxdl import errors
-from jaxdl.models import speech
+from jaxdl.losses import ctc
 from jaxdl.nn import limits
 
 FLOOR = 1e-8  # of a band's power, under which is silence
@@ -98,7 +98,7 @@ def features(batch: dict[str, Any], front: LogMel) -> dict[str, Any]:
     rest = {name: leaf for name, leaf in batch.items() if name not in ("wave", "length")}
     lengths = front.frames(batch["length"])
     frames = standardised(front(batch["wave"].astype(jnp.float32) / 2**15), lengths)
-    return rest | {"input": speech.Utterances(frames, lengths)}
+    return rest | {"input": ctc.Utterances(frames, lengths)}
 
 
 def standardised(

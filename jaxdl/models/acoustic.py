@@ -6,22 +6,16 @@ convolutions that each halve the number of frames. Nothing of what is padded rea
 """
 
 import functools
-from typing import Any, NamedTuple
+from typing import Any
 
 import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
+from jaxdl import errors
 from jaxdl.losses import ctc
 from jaxdl.models import rnn
-from jaxdl.nn import attention, dense, dropout, layer_norm, limits, transformer
-
-
-class Utterances(NamedTuple):
-    """Frames of speech, and how many of each example count."""
-
-    features: Float[Array, "b t f"]
-    lengths: Int[Array, "b"]
+from jaxdl.nn import attention, dense, dropout, layer_norm, limits, recurrence, transformer
 
 
 class Halving(nn.Module):
@@ -32,14 +26,14 @@ class Halving(nn.Module):
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, x: Utterances) -> Utterances:
+    def __call__(self, x: ctc.Utterances) -> ctc.Utterances:
         features, lengths = x
         for i in range(self.count):
             features = jnp.where(_inside(features, lengths)[..., None], features, 0)
             conv = nn.Conv(self.width, (3,), (2,), padding=1, dtype=self.dtype, name=f"conv_{i}")
             norm = layer_norm.LayerNorm(dtype=self.dtype, name=f"norm_{i}")
             features, lengths = nn.relu(norm(conv(features))), (lengths + 1) // 2
-        return Utterances(features, lengths)
+        return ctc.Utterances(features, lengths)
 
 
 class Recurrent(nn.Module):
@@ -59,10 +53,14 @@ class Recurrent(nn.Module):
     def __post_init__(self) -> None:
         for name, least in (("outputs", 2), ("width", 1), ("depth", 1), ("halvings", 0)):
             limits.at_least(least, f"Recurrent's {name}", getattr(self, name))
+        limits.rate("Recurrent's dropout", self.dropout)
+        if self.cell not in recurrence.CELLS:
+            known = ", ".join(recurrence.CELLS)
+            raise errors.InputError(f"Recurrent's cell must be one of {known}, got {self.cell!r}.")
         super().__post_init__()
 
     @nn.compact
-    def __call__(self, x: Utterances, train: bool = False) -> ctc.Frames:
+    def __call__(self, x: ctc.Utterances, train: bool = False) -> ctc.Frames:
         features, lengths = Halving(self.width, self.halvings, self.dtype, name="halving")(x)
         layers = rnn.RNN(
             self.outputs,
@@ -100,10 +98,17 @@ class Conformer(nn.Module):
         limits.at_least(0, "Conformer's halvings", self.halvings)
         limits.at_least(1, "Conformer's kernel", self.kernel)
         limits.rate("Conformer's dropout", self.dropout)
+        if self.width % (2 * self.heads):
+            raise errors.InputError(
+                "Conformer's width must be an even multiple of its heads, "
+                f"got {self.width} and {self.heads}."
+            )
+        if self.kernel % 2 == 0:
+            raise errors.InputError(f"Conformer's kernel must be odd, got {self.kernel}.")
         super().__post_init__()
 
     @nn.compact
-    def __call__(self, x: Utterances, train: bool = False) -> ctc.Frames:
+    def __call__(self, x: ctc.Utterances, train: bool = False) -> ctc.Frames:
         features, lengths = Halving(self.width, self.halvings, self.dtype, name="halving")(x)
         inside = _inside(features, lengths)
         for i in range(self.depth):
@@ -133,7 +138,7 @@ class ConformerBlock(nn.Module):
     ) -> Float[Array, "b t d"]:
         width = x.shape[-1]
         norm = functools.partial(layer_norm.LayerNorm, dtype=self.dtype)
-        mlp = functools.partial(transformer.MLP, 4 * width, nn.silu, self.dtype)
+        mlp = functools.partial(transformer.MLP, 4 * width, nn.silu, dtype=self.dtype)
         attend = attention.MultiHead(self.heads, rotary=1e4, dtype=self.dtype, name="attention")
 
         def drop(y: Array, name: str) -> Array:

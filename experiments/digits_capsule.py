@@ -1,0 +1,57 @@
+"""Capsules read handwritten digits that are turned, sheared and stretched as none they have seen.
+
+Data: 1,797 real 8×8 scans that ship with scikit-learn on 12×12 pixels, moved by up to two of them;
+a fifth is for the test and is turned by up to 20°, sheared and stretched by up to a fifth.
+Cost: 3 minutes on a busy CPU core. Scores: test/accuracy 0.789 (one seed) after 2000 steps; a small
+convolutional network that pools has 0.858 there, in a tenth of the time: on these digits capsules
+do not pay.
+
+    python -m jaxdl.launch digits_capsule --model cnn
+"""
+
+import functools
+from typing import Literal
+
+import numpy as np
+import optax
+
+from jaxdl.data import affine, augment, batches, digits
+from jaxdl.learners import capsules, gradient
+from jaxdl.losses import classification
+from jaxdl.models import capsule, cnn
+from jaxdl.run import AtLeast, Run
+
+
+def experiment(
+    model: Literal["capsules", "cnn"] = "capsules",
+    iterations: int = 3,
+    weight: float = 0.0005,
+    width: int = 32,
+    learning_rate: float = 1e-3,
+    batch_size: int = 64,
+    steps: int = 2000,
+) -> Run:
+    """Adam on the margin loss and the drawing; a small convolutional network beside it."""
+    train, test = (
+        part | {"input": np.pad(part["input"], ((0, 0), (2, 2), (2, 2), (0, 0)))}
+        for part in digits.load()
+    )
+    warped = test | {"input": affine.changed(test["input"], 20.0, 0.2, 0.2, 0.0)}
+    if model == "capsules":
+        network = capsule.CapsNet(
+            features=width, kernel=3, primary=16, iterations=iterations, decoder=(128, 256)
+        )
+        learner = capsules.capsules(network, optax.adam(learning_rate), weight=weight, average=0.99)
+    else:
+        network = cnn.CNN(features=(width, 2 * width))
+        learner = gradient.supervised(
+            network, classification.cross_entropy, optax.adam(learning_rate), average=0.99
+        )
+    shift = augment.inputs(functools.partial(augment.shift, pixels=2))
+    return Run(
+        learner=learner,
+        train=batches.shuffled(train, batch_size, augment=shift),
+        tests={"test": batches.once(warped, 360), "unchanged": batches.once(test, 360)},
+        steps=steps,
+        expect=AtLeast("test/accuracy", 0.77),
+    )

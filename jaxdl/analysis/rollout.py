@@ -1,0 +1,54 @@
+"""Attention rollout: how much of each input token reaches each output (Abnar and Zuidema 2020,
+"Quantifying Attention Flow in Transformers").
+"""
+
+import re
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from jaxdl import errors
+
+
+def captured(
+    model: Any, variables: Any, *inputs: Any, blocks: str | None = None, **options: Any
+) -> list[Array]:
+    """The attention weights (b, h, t, t) of each block, in order, as the model reads the inputs.
+
+    blocks: what their names begin with, such as "encoder", of a model that has several stacks.
+    """
+    _, kept = model.apply(variables, *inputs, **options, mutable=["intermediates"])
+    found = {}
+    for path, weights in jax.tree_util.tree_leaves_with_path(kept.get("intermediates", {})):
+        name = jax.tree_util.keystr(path, simple=True, separator="/")
+        if block := re.fullmatch(r"(.*?)_?(\d+)/attention/weights/0", name):
+            found[block[1], int(block[2])] = weights
+    if not found:
+        raise errors.InputError(
+            "The model must have blocks with attention, numbered as those of transformer.Block, "
+            "got none."
+        )
+    kinds = sorted({kind for kind, _ in found})
+    if blocks not in (kinds if len(kinds) > 1 else (None, *kinds)):
+        raise errors.InputError(f"blocks must be one of {', '.join(kinds)}, got {blocks}.")
+    return [found[key] for key in sorted(found) if blocks in (None, key[0])]
+
+
+def rollout(weights: list[Float[Array, "b h t t"]]) -> Float[Array, "b t t"]:
+    """The product of the blocks' weights, the last first, each half attention and half its input.
+
+    A = (mean over heads + 1) / 2, rows of sum 1; rollout_i = A_i rollout_{i-1} (equation 1). Row i
+    is how much token i of the output has of each of the input.
+    """
+    if not weights:
+        raise errors.InputError("Rollout must have the weights of at least one block, got none.")
+    total = None
+    for block in weights:
+        mean = block.mean(1)
+        mixed = (mean + jnp.eye(mean.shape[-1])[None]) / 2
+        mixed = mixed / mixed.sum(-1, keepdims=True)
+        total = mixed if total is None else mixed @ total
+    assert total is not None
+    return total
