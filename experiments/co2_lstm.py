@@ -23,7 +23,6 @@ def experiment(
     past: int = 104,
     future: int = 13,
     width: int = 64,
-    dropout: float = 0.0,
     learning_rate: float = 1e-2,
     weight_decay: float = 1e-2,
     batch_size: int = 64,
@@ -31,7 +30,7 @@ def experiment(
 ) -> Run:
     """AdamW with a cosine; the test reads a moving average."""
     split, scale = series.forecasting(series.co2(), past, future, test=520, around=52)
-    model = rnn.RNN(outputs=future, cell="lstm", width=width, dropout=dropout, last=True)
+    model = rnn.RNN(outputs=future, cell="lstm", width=width, last=True)
     schedule = optax.cosine_decay_schedule(learning_rate, steps)
     optimizer = optax.adamw(schedule, weight_decay=weight_decay)
 

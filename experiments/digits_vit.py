@@ -2,8 +2,8 @@
 
 Data: 1,797 real 8×8 scans that ship with scikit-learn, a fifth of them for the test; in training
 each is moved by up to a pixel.
-Cost: about 90 s on a CPU core. Scores: not measured yet; a support vector machine has
-test/accuracy 0.986 to 0.992. At each evaluation TensorBoard shows digits beside where the network
+Cost: 120 s on a CPU core. Scores: test/accuracy 0.983 (1 seed); a support vector machine has
+0.986 to 0.992. At each evaluation TensorBoard shows digits beside where the network
 looks, by attention rollout.
 
     python -m jaxdl.launch digits_vit --depth 6
@@ -30,11 +30,11 @@ def experiment(
     depth: int = 4,
     heads: int = 4,
     pool: Literal["token", "mean"] = "token",
-    dropout: float = 0.1,
-    learning_rate: float = 1e-3,
+    dropout: float = 0.0,
+    learning_rate: float = 2e-3,
     weight_decay: float = 0.05,
     batch_size: int = 128,
-    steps: int = 2000,
+    steps: int = 3000,
 ) -> Run:
     """AdamW on the cross-entropy of shifted digits, with a warm-up and a cosine."""
     train, test = digits.load()
@@ -49,7 +49,7 @@ def experiment(
         pool=pool,
         dropout=dropout,
     )
-    shift = augment.each(functools.partial(augment.shift, pixels=1))
+    shift = augment.inputs(functools.partial(augment.shift, pixels=1))
     schedule = schedules.warmup_cosine(learning_rate, steps)
     optimizer = optax.adamw(schedule, weight_decay=weight_decay)
     shown = few_labels.by_class(test, 1)["input"]
@@ -61,11 +61,7 @@ def experiment(
             scores=classification.confusion,
             clip=1.0,
         ),
-        train=batches.shuffled(
-            train,
-            batch_size,
-            augment=lambda batch, key: batch | {"input": shift(batch["input"], key)},
-        ),
+        train=batches.shuffled(train, batch_size, augment=shift),
         tests={"test": batches.once(test, 512)},
         steps=steps,
         rules=vit.RULES,

@@ -44,7 +44,8 @@ def experiment(
 
     def written(state: gradient.State, key: Any) -> summary.Text:
         """What the model makes of ten numbers, by beam search."""
-        found = seq2seq.beam(model, gradient.variables(state), shown, numbers.LONGEST)
+        variables = gradient.variables(state)
+        found = seq2seq.write(model, variables, shown, numbers.LONGEST, beams=4)
         return summary.Text("\n".join(map(_line, shown, np.asarray(found.tokens[:, 0]))))
 
     return Run(

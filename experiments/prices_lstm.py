@@ -32,14 +32,13 @@ def experiment(
     width: int = 8,
     stocks: int = 2048,
     days: int = 500,
-    dropout: float = 0.0,
     learning_rate: float = 5e-3,
     batch_size: int = 32,
     steps: int = 1500,
 ) -> Run:
     """Adam with a cosine on the squared error of the next day's return; the test trades on it."""
     train, test = prices.load(stocks, days)
-    model = rnn.RNN(outputs=1, cell="lstm", width=width, dropout=dropout)
+    model = rnn.RNN(outputs=1, cell="lstm", width=width)
     schedule = optax.cosine_decay_schedule(learning_rate, steps)
 
     def scores(outputs: Any, batch: learner.Batch) -> learner.Metrics:

@@ -42,7 +42,7 @@ def experiment(
     schedule = schedules.warmup_cosine(learning_rate, steps)
     optimizer = optax.adamw(schedule, b2=0.95)
     return Run(
-        learner=gradient.supervised(model, classification.next_token, optimizer, clip=1.0),
+        learner=gradient.supervised(model, classification.in_bits, optimizer, clip=1.0),
         train=batches.windows(corpus.train, length, batch_size),
         tests={"test": batches.windows_once(corpus.test[:test_bytes], length, 64)},
         steps=steps,

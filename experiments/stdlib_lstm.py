@@ -33,7 +33,7 @@ def experiment(
     )
     rate = optax.cosine_decay_schedule(learning_rate, steps)
     return Run(
-        learner=gradient.supervised(model, classification.next_token, optax.adam(rate), clip=1.0),
+        learner=gradient.supervised(model, classification.in_bits, optax.adam(rate), clip=1.0),
         train=batches.windows(corpus.train, length, batch_size),
         tests={"test": batches.windows_once(corpus.test[:test_bytes], length, 64)},
         steps=steps,

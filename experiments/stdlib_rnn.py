@@ -33,7 +33,7 @@ def experiment(
     model = rnn.RNN(cell=cell, width=width, depth=depth, vocabulary=256, outputs=256)
     return Run(
         learner=gradient.supervised(
-            model, classification.next_token, optax.adam(learning_rate), clip=1.0
+            model, classification.in_bits, optax.adam(learning_rate), clip=1.0
         ),
         train=batches.windows(corpus.train, length, batch_size),
         tests={"test": batches.windows_once(corpus.test[:test_bytes], length, 64)},

@@ -26,7 +26,6 @@ def experiment(
     past: int = 22,
     width: int = 16,
     members: int = 16,
-    dropout: float = 0.0,
     learning_rate: float = 1e-2,
     weight_decay: float = 1e-2,
     batch_size: int = 14,

@@ -96,7 +96,7 @@ def language_model_equals(name, tmp_path, logits_of=lambda outputs: outputs):
     def loss(variables):
         logits = logits_of(model.apply(variables, kept["tokens"]))
         batch = {"target": kept["tokens"][:, 1:]}
-        mean = classification.next_token(logits[:, :-1], batch)["loss"]
+        mean = classification.in_bits(logits[:, :-1], batch)["loss"]
         return mean.total / mean.count, logits
 
     with jax.default_matmul_precision("highest"):

@@ -120,7 +120,7 @@ def jax_gpt(size: Size, batch: int, chunk: int, repeats: int = 3) -> float:
     model = gpt.GPT(**size.fields, dtype=jnp.bfloat16)
     optimizer = optax.adamw(RATE, b2=0.95, weight_decay=0.1)
     run = runs.Run(
-        learner=gradient.supervised(model, classification.next_token, optimizer),
+        learner=gradient.supervised(model, classification.in_bits, optimizer),
         train=_tokens(size, batch),
         steps=10**6,
         log_every=size.chunks[-1],

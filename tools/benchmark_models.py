@@ -61,7 +61,7 @@ def gated(width: int = 128, length: int = 128, batch: int = 32) -> Work:
 
     model = rnn.RNN(outputs=256, cell="gru", width=width, vocabulary=256)
     data = benchmark_work.tokens(length, batch)
-    return Work(model, classification.next_token, data, torch_model)
+    return Work(model, classification.in_bits, data, torch_model)
 
 
 def bidirectional(width: int = 128, depth: int = 4, length: int = 128, batch: int = 16) -> Work:
@@ -78,7 +78,7 @@ def bidirectional(width: int = 128, depth: int = 4, length: int = 128, batch: in
     )
     data = benchmark_work.tokens(length, batch)
     torch_model = functools.partial(_torch_bert, width=width, depth=depth, length=length)
-    return Work(bert.MaskedLM(encoder), classification.next_token, data, torch_model)
+    return Work(bert.MaskedLM(encoder), classification.in_bits, data, torch_model)
 
 
 def _torch_resnet(torch: Any, stages: tuple[int, ...]) -> Any:

@@ -70,7 +70,7 @@ def recurrent(width: int = 128, length: int = 128, batch: int = 32) -> Work:
         return Language()
 
     model = rnn.RNN(outputs=256, cell="lstm", width=width, vocabulary=256)
-    return Work(model, classification.next_token, tokens(length, batch), torch_model)
+    return Work(model, classification.in_bits, tokens(length, batch), torch_model)
 
 
 def transformer(
@@ -82,7 +82,7 @@ def transformer(
     )
     return Work(
         model,
-        classification.next_token,
+        classification.in_bits,
         tokens(length, batch),
         functools.partial(torch_gpt, width=width, depth=depth, heads=heads, length=length),
     )

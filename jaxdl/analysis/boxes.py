@@ -75,6 +75,7 @@ def drawn(
 
 
 def _large(image: np.ndarray, scale: int) -> np.ndarray:
-    """In [0, 1], three channels, each pixel a square of `scale`."""
+    """In [0, 1], three channels, each pixel a square of `scale`; bytes are of 255."""
+    image = image / 255 if image.dtype == np.uint8 else image
     colours = np.broadcast_to(np.clip(image, 0, 1), (*image.shape[:2], 3))
     return colours.repeat(scale, 0).repeat(scale, 1)

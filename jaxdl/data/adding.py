@@ -7,21 +7,17 @@ square error of 1/6.
 
 import numpy as np
 
-from jaxdl import errors
 from jaxdl.data import splits
+from jaxdl.nn import limits
 
 CONSTANT = 1 / 6  # the mean square error of the best constant, the variance of the sum
 
 
 def load(length: int = 50, train: int = 100_000, test: int = 4_000, seed: int = 0) -> splits.Split:
     """`input` (n, length, 2) float32, a number and its mark, 0 or 1; `target` (n, 1) float32."""
-    if length < 2:
-        raise errors.InputError(f"A sequence's length must be at least 2, got {length}.")
+    limits.at_least(2, "A sequence's length", length)
     for name, count in (("training", train), ("test", test)):
-        if count < 1:
-            raise errors.InputError(
-                f"The number of {name} sequences must be at least 1, got {count}."
-            )
+        limits.at_least(1, f"The number of {name} sequences", count)
     random = np.random.default_rng(seed)
     return splits.Split(_examples(random, train, length), _examples(random, test, length))
 

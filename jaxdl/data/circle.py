@@ -7,8 +7,8 @@ import math
 
 import numpy as np
 
-from jaxdl import errors
 from jaxdl.data import splits
+from jaxdl.nn import limits
 
 RADIUS = math.sqrt(2 / math.pi)  # of [-1, 1]^2 half is inside
 
@@ -16,8 +16,7 @@ RADIUS = math.sqrt(2 / math.pi)  # of [-1, 1]^2 half is inside
 def load(train: int = 1000, test: int = 1000, seed: int = 0) -> splits.Split:
     """Inputs float32 (n, 2) in [-1, 1), targets int32 (n,): 1 inside, 0 outside."""
     for name, count in (("train", train), ("test", test)):
-        if count < 1:
-            raise errors.InputError(f"circle's {name} must be at least 1, got {count}.")
+        limits.at_least(1, f"circle's {name}", count)
     points = np.random.default_rng(seed).uniform(-1, 1, (train + test, 2)).astype(np.float32)
     inside = (np.square(points).sum(1) < RADIUS**2).astype(np.int32)
     return splits.Split(

@@ -62,6 +62,10 @@ def read(
     words: columns to read as words whatever they look like. leave_out: columns to pass over.
     delimiter: of a CSV; None takes the most frequent of , ; tab | in its first line.
     """
+    if delimiter is not None and len(delimiter.encode()) != 1:
+        raise errors.InputError(
+            f"A CSV's delimiter must be one ASCII character, got {delimiter!r}."
+        )
     path = pathlib.Path(path).expanduser()
     parquet = path.suffix == ".parquet"
     arrow = _parquet(path) if parquet else _csv(path, words, delimiter)
@@ -138,8 +142,8 @@ def _floats(chunked: Any) -> np.ndarray:
 
 
 def _check_words(file: File, name: str, values: np.ndarray, meant: bool) -> None:
-    """Words are on one line, and are no numbers with a slip among them."""
-    numeric, other, present = 0, None, 0
+    """Words are on one line, and are no numbers with a slip or decimal commas among them."""
+    numeric, other, present, comma, commas = 0, None, 0, None, 0
     for row, value in zip(file.rows, values, strict=True):
         if value is None:
             continue
@@ -149,8 +153,14 @@ def _check_words(file: File, name: str, values: np.ndarray, meant: bool) -> None
         present += 1
         if _is_number(value):
             numeric += 1
-        elif other is None:
-            other = row, value
+            continue
+        other = other or (row, value)
+        if _is_number(value.replace(",", "")):
+            comma, commas = comma or (row, value), commas + 1
+    if not meant and comma is not None and 2 * (numeric + commas) > present:
+        rule = f"column {name!r} must have its numbers without commas, got {comma[1]!r}"
+        remedy = "Write decimals with a point and thousands without a mark"
+        raise file.refused(comma[0], rule, f"{remedy}, or read the column as words.")
     if not meant and other is not None and 2 * numeric > present:
         rule = f"column {name!r} must hold a number, got {other[1]!r}"
         raise file.refused(other[0], rule, "Mend it, leave it empty, or read the column as words.")

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxdl import errors
+from jaxdl.nn import limits
 
 Examples = dict[str, np.ndarray]
 
@@ -51,8 +52,7 @@ def recall(
     least, most = items
     if not 2 <= least <= most:
         raise errors.InputError(f"items must rise from at least 2, got {items}.")
-    if length < 1:
-        raise errors.InputError(f"An item's length must be at least 1, got {length}.")
+    limits.at_least(1, "An item's length", length)
     _check(count, bits)
     random = np.random.default_rng(seed)
     size = random.integers(least, most, count, endpoint=True)
@@ -84,5 +84,4 @@ def floats(batch: Any) -> Any:
 
 def _check(count: int, bits: int) -> None:
     for name, value in (("sequences", count), ("bits", bits)):
-        if value < 1:
-            raise errors.InputError(f"The number of {name} must be at least 1, got {value}.")
+        limits.at_least(1, f"The number of {name}", value)

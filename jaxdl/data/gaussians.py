@@ -13,7 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from jaxdl import errors, metrics
+from jaxdl import metrics
+from jaxdl.nn import limits
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,8 +37,7 @@ PUBLISHED = Grid()
 
 def draw(count: int, seed: int, grid: Grid = PUBLISHED) -> Float[np.ndarray, "b 2"]:
     """`count` points of the mixture, float32; the same for the same seed."""
-    if count < 1:
-        raise errors.InputError(f"count must be at least 1, got {count}.")
+    limits.at_least(1, "count", count)
     random = np.random.default_rng(seed)
     centres = grid.centres[random.integers(grid.side**2, size=count)]
     return (centres + grid.sigma * random.standard_normal((count, 2))).astype(np.float32)

@@ -14,8 +14,8 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Float64
 
-from jaxdl import errors
 from jaxdl.data import splits
+from jaxdl.nn import limits
 
 SLOPE, INTERCEPT, NOISE, PRIOR = 2.0, -1.0, 0.3, 2.0
 
@@ -32,8 +32,7 @@ def load(count: int = 20, seed: int = 0) -> splits.Split:
     """Inputs and targets (n, 1) float32: `count` points with x in [0.5, 1.5], and 4,000 for the
     test with x in [-2, 4].
     """
-    if count < 1:
-        raise errors.InputError(f"The number of points must be at least 1, got {count}.")
+    limits.at_least(1, "The number of points", count)
     random = np.random.default_rng(seed)
     x = random.uniform(0.5, 1.5, (count, 1)).astype(np.float32)
     train = _examples(random, x, np.tile([SLOPE, INTERCEPT], (count, 1)))

@@ -8,8 +8,8 @@ half of the time, at best.
 
 import numpy as np
 
-from jaxdl import errors
 from jaxdl.data import splits
+from jaxdl.nn import limits
 
 DIRECTIONS = ((0, 1), (0, -1), (1, 0), (-1, 0))  # rows and columns in a step
 
@@ -30,11 +30,9 @@ def load(
     """
     sizes = {"train": train, "test": test, "side": side, "moments": moments, "dots": dots}
     for name, count in sizes.items():
-        if count < 1:
-            raise errors.InputError(f"moving_events' {name} must be at least 1, got {count}.")
+        limits.at_least(1, f"moving_events' {name}", count)
     for name, share in (("seen", seen), ("noise", noise)):
-        if not 0 <= share <= 1:
-            raise errors.InputError(f"moving_events' {name} must lie in [0, 1], got {share}.")
+        limits.share(f"moving_events' {name}", share)
     random = np.random.default_rng(seed)
     count = train + test
     target = random.integers(len(DIRECTIONS), size=count)

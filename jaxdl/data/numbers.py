@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jaxdl import errors
+from jaxdl.nn import limits
 
 _SMALL = (
     *("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"),
@@ -30,10 +31,9 @@ class Pairs(NamedTuple):
 
 
 def load(train: int = 90_000, test: int = 2_000, seed: int = 0) -> Pairs:
-    """Different numbers, as many of each count of digits from 1 to 9 as there are."""
+    """Different numbers, drawn as often from those of up to 1 digit as of up to 2, ... up to 9."""
     for name, count in (("training", train), ("test", test)):
-        if count < 1:
-            raise errors.InputError(f"The number of {name} pairs must be at least 1, got {count}.")
+        limits.at_least(1, f"The number of {name} pairs", count)
     random = np.random.default_rng(seed)
     found = np.empty(0, np.int64)
     while len(found) < train + test:

@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from jaxdl import errors
+from jaxdl.nn import limits
 
 
 class Memories(NamedTuple):
@@ -49,5 +50,4 @@ def spherical(count: int, width: int, probes: int, noise: float = 0.5, seed: int
 
 def _check(count: int, width: int) -> None:
     for name, value in (("number", count), ("width", width)):
-        if value < 1:
-            raise errors.InputError(f"The {name} of patterns must be at least 1, got {value}.")
+        limits.at_least(1, f"The {name} of patterns", value)

@@ -11,6 +11,7 @@ from scipy import special
 
 from jaxdl import errors
 from jaxdl.data import splits
+from jaxdl.nn import limits
 
 STARS = 5
 
@@ -45,8 +46,7 @@ def make(
     noise: its standard deviation in stars, where tastes have 1.
     """
     for name, count in (("users", users), ("items", items), ("tastes", tastes)):
-        if count < 1:
-            raise errors.InputError(f"ratings' {name} must be at least 1, got {count}.")
+        limits.at_least(1, f"ratings' {name}", count)
     if not 0 < seen <= 1:
         raise errors.InputError(f"ratings' seen must be in (0, 1], got {seen}.")
     random = np.random.default_rng(seed)
@@ -83,8 +83,7 @@ def planted(
     the error of a guess of the mean is 1.32, and nobody's is less than the noise.
     """
     for name, count in (("users", users), ("items", items), ("tastes", tastes)):
-        if count < 1:
-            raise errors.InputError(f"ratings' {name} must be at least 1, got {count}.")
+        limits.at_least(1, f"ratings' {name}", count)
     count = int(users * items * seen)
     if not 0 < count <= users * items // 2:
         raise errors.InputError(f"ratings' seen must leave half for the test, got {seen}.")

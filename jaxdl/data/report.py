@@ -1,7 +1,8 @@
 """What a run's data are, and what is wrong with them, told before anything is trained on them.
 
 Examples are looked at as the learner gets them, after `transform` and before `augment`. Of data in
-memory that have more than LIMIT numbers, examples evenly spread over all; of a stream, the first.
+memory that have more than LIMIT numbers or EXAMPLES examples, some that are evenly spread over all;
+of a stream, the first.
 """
 
 import dataclasses
@@ -17,6 +18,7 @@ import numpy as np
 from jaxdl.data import batches
 
 LIMIT = 1 << 25  # numbers that are looked at in each part: a second or two
+EXAMPLES = 1 << 16  # and examples, each of which is hashed by itself: as long
 TOGETHER = 1 << 21  # numbers that are looked at at once
 MOST_VALUES = 1000  # between the smallest and the largest integer that are counted one by one
 RARE = 0.05  # the share of a class below which accuracy tells little
@@ -140,7 +142,7 @@ def _read(source: Any, seed: int) -> Iterator[tuple[np.ndarray, Any]]:
         yield np.arange(at, at + count), batch
         at += count
         seen += sum(x.size for x in jax.tree.leaves(batch))
-        if seen >= LIMIT or (source.size is not None and at >= source.size):
+        if seen >= LIMIT or at >= min(EXAMPLES, source.size or EXAMPLES):
             return
 
 
@@ -148,7 +150,7 @@ def _in_memory(source: Any) -> Iterator[tuple[np.ndarray, Any]]:
     arrays, pick = jax.device_put(source.arrays), jax.jit(source.pick)
     one = jax.eval_shape(pick, arrays, jnp.zeros(1, jnp.int32))
     each = max(1, sum(x.size for x in jax.tree.leaves(one)))
-    count = min(source.size, max(1, LIMIT // each))
+    count = min(source.size, EXAMPLES, max(1, LIMIT // each))
     # Floats that hold every index: of an even spread, all of them where all are looked at.
     indices = (np.arange(count) * (source.size / count)).astype(np.int32)
     rows = max(1, TOGETHER // each)

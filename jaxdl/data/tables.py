@@ -13,7 +13,7 @@ and deviations are of the training part alone, and a word that it does not have 
 import dataclasses
 import pathlib
 from collections.abc import Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 from jaxtyping import Float64
@@ -106,6 +106,10 @@ def read(
     words: columns of numbers that are names, such as postcodes. leave_out: columns to pass over.
     delimiter: of a CSV; None takes the most frequent of , ; tab | in its first line.
     """
+    for name, given, known in (("kind", kind, Kind), ("missing", missing, Missing)):
+        if given not in get_args(known):
+            choices = ", ".join(map(repr, get_args(known)))
+            raise errors.InputError(f"{name} must be one of {choices}, got {given!r}.")
     file = columns.read(path, words=words, leave_out=leave_out, delimiter=delimiter)
     columns.check_names(file.path, [column.name for column in file.columns], [target])
     gone = {column.name: column.missing for column in file.columns}
@@ -154,7 +158,13 @@ def _target(
             )
         return values.astype(np.float32)[:, None], ()
     if len(found) < 2 or not whole:
-        got = f"numbers such as {values[0]:g}" if not whole else f"{found[0]!r} alone"
+        got = (
+            f"numbers such as {values[0]:g}"
+            if not whole
+            else f"{found[0]!r} alone"
+            if words
+            else f"{found[0]:g} alone"
+        )
         raise errors.InputError(
             f"The target {column.name!r} of {file.path} must be of two classes or more, got {got}."
         )

@@ -18,6 +18,7 @@ import numpy as np
 from jaxtyping import Int
 
 from jaxdl import errors
+from jaxdl.data import numbers
 from jaxdl.nn import limits
 
 PADDING, END = 0, 1
@@ -44,16 +45,17 @@ TIMES = (("yesterday", "ya"), ("today", "hu"), ("tomorrow", "mo"))
 TENSES = ("ak", "is", "or")  # the ending of the verb at each of the times
 ENDINGS = (("o", "er"), ("a", "en"), ("ol", "um"))  # of each gender: one, and many
 
+# Numbers of the second language.
 ONES = (
-    ("one", "ein"), ("two", "zwo"), ("three", "tri"), ("four", "kva"), ("five", "pem"),
-    ("six", "sek"), ("seven", "sep"), ("eight", "okt"), ("nine", "nof"), ("ten", "dek"),
-    ("eleven", "elf"), ("twelve", "zelf"), ("thirteen", "tridek"), ("fourteen", "kvadek"),
-    ("fifteen", "pemdek"), ("sixteen", "sekdek"), ("seventeen", "sepdek"), ("eighteen", "oktdek"),
-    ("nineteen", "nofdek"),
+    "ein", "zwo", "tri", "kva", "pem",
+    "sek", "sep", "okt", "nof", "dek",
+    "elf", "zelf", "tridek", "kvadek",
+    "pemdek", "sekdek", "sepdek", "oktdek",
+    "nofdek",
 )  # fmt: skip
 TENS = (
-    ("twenty", "zwonti"), ("thirty", "trinti"), ("forty", "kvanti"), ("fifty", "pemnti"),
-    ("sixty", "seknti"), ("seventy", "sepnti"), ("eighty", "oktnti"), ("ninety", "nofnti"),
+    "zwonti", "trinti", "kvanti", "pemnti",
+    "seknti", "sepnti", "oktnti", "nofnti",
 )  # fmt: skip
 
 
@@ -178,13 +180,7 @@ def other(meaning: Meaning) -> list[str]:
 
 
 def _english(phrase: Phrase) -> list[str]:
-    hundreds, rest = divmod(phrase.count, 100)
-    words = [ONES[hundreds - 1][0], "hundred"] if hundreds else []
-    if rest >= 20:
-        words.append(TENS[rest // 10 - 2][0])
-        rest %= 10
-    if rest:
-        words.append(ONES[rest - 1][0])
+    words = numbers.spelled(phrase.count)
     if phrase.adjective >= 0:
         words.append(ADJECTIVES[phrase.adjective][0])
     noun = NOUNS[phrase.noun][0]
@@ -199,14 +195,14 @@ def _other(phrase: Phrase, case: str) -> list[str]:
     if phrase.adjective >= 0:
         words.append(ADJECTIVES[phrase.adjective][1] + ending)
     hundreds, rest = divmod(phrase.count, 100)
-    words += [ONES[hundreds - 1][1], "sent"] if hundreds else []
+    words += [ONES[hundreds - 1], "sent"] if hundreds else []
     tens = []
     if rest >= 20:
-        tens = ["e", TENS[rest // 10 - 2][1]] if rest % 10 else [TENS[rest // 10 - 2][1]]
+        tens = ["e", TENS[rest // 10 - 2]] if rest % 10 else [TENS[rest // 10 - 2]]
         rest %= 10
     if rest:
         # One alone agrees; in a greater number it is a word like the others.
-        words.append(ONES[rest - 1][1] + (ending if phrase.count == 1 else ""))
+        words.append(ONES[rest - 1] + (ending if phrase.count == 1 else ""))
     return [*words, *tens]
 
 

@@ -11,6 +11,8 @@ A .wav file is read with SciPy, a .flac file with the library soundfile where th
 """
 
 import pathlib
+import struct
+import warnings
 from typing import NamedTuple
 
 import numpy as np
@@ -23,6 +25,7 @@ from jaxdl.data import files, splits
 TRANSCRIPTS = "*.trans.txt"
 LISTS = {"validation": "validation_list.txt", "test": "testing_list.txt"}
 BACKGROUND = "_background_noise_"  # of Speech Commands: minutes of noise, no word
+DAMAGE = (ValueError, OSError, EOFError, struct.error, ZeroDivisionError)  # SciPy's, by where it is
 LIMIT = 1 << 28  # bytes of a transcript or a list
 LIBRISPEECH = (
     "Give an extracted part of LibriSpeech, such as LibriSpeech/dev-clean "
@@ -121,7 +124,7 @@ def read(path: pathlib.Path, rate: int = 16000) -> Int16[np.ndarray, "samples"]:
 
 
 def _transcribed(path: pathlib.Path) -> list[Recording]:
-    lines = _text(path).splitlines()
+    lines = _text(path, LIBRISPEECH).splitlines()
     out = []
     for number, line in enumerate(lines, start=1):
         name, _, text = line.strip().partition(" ")
@@ -146,7 +149,7 @@ def _listed(path: pathlib.Path, found: dict[str, Recording]) -> list[str]:
     if not path.is_file():
         return []
     names = []
-    for number, line in enumerate(_text(path).splitlines(), start=1):
+    for number, line in enumerate(_text(path, COMMANDS).splitlines(), start=1):
         if line.strip() and line.strip() not in found:
             raise errors.InputError(
                 f"{path}, line {number}, must name a recording of the folder, got {line!r}."
@@ -155,18 +158,22 @@ def _listed(path: pathlib.Path, found: dict[str, Recording]) -> list[str]:
     return names
 
 
-def _text(path: pathlib.Path) -> str:
+def _text(path: pathlib.Path, remedy: str) -> str:
     try:
-        return files.read(path, LIMIT, LIBRISPEECH).decode("utf-8")
+        return files.read(path, LIMIT, remedy).decode("utf-8")
     except UnicodeDecodeError as error:
         raise errors.InputError(f"{path} must be UTF-8, got: {error}.") from error
 
 
 def _wav(path: pathlib.Path) -> tuple[int, np.ndarray]:
     try:
-        return wavfile.read(path)
-    except (ValueError, OSError, EOFError) as error:
-        raise errors.InputError(f"{path} must be a readable .wav file, got: {error}.") from error
+        with warnings.catch_warnings():
+            warnings.filterwarnings("error", message="Reached EOF prematurely")  # cut off
+            return wavfile.read(path)
+    except (*DAMAGE, wavfile.WavFileWarning) as error:
+        raise errors.InputError(
+            f"{path} must be a whole .wav file, got: {error}. Copy it again."
+        ) from error
 
 
 def _flac(path: pathlib.Path) -> tuple[int, np.ndarray]:

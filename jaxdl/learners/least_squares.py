@@ -63,7 +63,8 @@ def ridge(
         return scores(predict(state, batch), batch)
 
     def predict(state: State, batch: learner.Batch) -> Float[Array, "b k"]:
-        return _design(state.features, batch) @ weights(state, penalty)
+        design = _design(state.features, batch)
+        return jnp.matmul(design, weights(state, penalty), precision=SHARP)  # large ones cancel
 
     def _design(variables: gradient.Variables, batch: learner.Batch) -> Float[Array, "b p"]:
         outputs: Any = features.apply(variables, batch["input"])

@@ -32,15 +32,8 @@ def cross_entropy(logits: Float[Array, "*b k"], batch: dict[str, Any]) -> dict[s
     return {"loss": metrics.Mean.of(losses, mask), "accuracy": metrics.Mean.of(right, mask)}
 
 
-def next_token(logits: Float[Array, "b n v"], batch: dict[str, Any]) -> dict[str, Any]:
-    """`cross_entropy` of the next token, and in bits ("bits")."""
-    measured = cross_entropy(logits, batch)
-    loss = measured["loss"]
-    return measured | {"bits": metrics.Mean(loss.total / math.log(2), loss.count)}
-
-
-def hidden_token(logits: Float[Array, "b n v"], batch: dict[str, Any]) -> dict[str, Any]:
-    """`cross_entropy` of tokens under a mask, and the same in bits ("bits")."""
+def in_bits(logits: Float[Array, "b n v"], batch: dict[str, Any]) -> dict[str, Any]:
+    """`cross_entropy` of tokens, the next ones or hidden ones, and the same in bits ("bits")."""
     measured = cross_entropy(logits, batch)
     loss = measured["loss"]
     return measured | {"bits": metrics.Mean(loss.total / math.log(2), loss.count)}

@@ -1,11 +1,8 @@
 """Losses over real numbers."""
 
-import dataclasses
-import math
 from collections.abc import Callable
 from typing import Any
 
-import jax
 from jaxtyping import Array, Float
 
 from jaxdl import errors, metrics
@@ -24,27 +21,22 @@ def squared_error(outputs: Float[Array, "b *d"], batch: dict[str, Any]) -> dict[
     return {"loss": metrics.Mean.of((outputs - target) ** 2, batch.get("mask"))}
 
 
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
-class RootMean(metrics.Mean):
-    """The root of a mean: of all examples together, not of each batch."""
-
-    def value(self) -> float:
-        """The root."""
-        return math.sqrt(super().value())
-
-
 def root_mean_square(outputs: Float[Array, "b *d"], batch: dict[str, Any]) -> dict[str, Any]:
     """The root of the squared error ("rmse"), in the target's units; arguments as above."""
     error = squared_error(outputs, batch)["loss"]
-    return {"rmse": RootMean(error.total, error.count)}
+    return {"rmse": metrics.RootMean(error.total, error.count)}
 
 
 def determination(folds: int = 1) -> Callable[[Any, Any], dict[str, Any]]:
     """Scores of an evaluation: R² ("r2"); of a cross-validation the mean over the folds."""
 
     def scores(outputs: Float[Array, "b d"], batch: dict[str, Any]) -> dict[str, Any]:
-        fold = batch["fold"] if folds > 1 else None
-        return {"r2": metrics.Determination.of(outputs, batch["target"], fold, folds)}
+        fold, target = batch["fold"] if folds > 1 else None, batch["target"]
+        if outputs.ndim != 2 or outputs.shape != target.shape:
+            raise errors.InputError(
+                "Outputs and target must be of one shape (b, d), "
+                f"got {outputs.shape} and {target.shape}."
+            )
+        return {"r2": metrics.Determination.of(outputs, target, fold, folds)}
 
     return scores

@@ -24,8 +24,8 @@ class Found(NamedTuple):
     them of no object, and boxes (x, y, width, height) as shares of the image.
     """
 
-    logits: Float[Array, "l b q k"]
-    boxes: Float[Array, "l b q 4"]
+    logits: Float[Array, "b l q k"]
+    boxes: Float[Array, "b l q 4"]
 
 
 def loss(found: Found, batch: dict[str, Any]) -> dict[str, Any]:
@@ -44,7 +44,7 @@ def loss(found: Found, batch: dict[str, Any]) -> dict[str, Any]:
     boxes = detection.centred(batch["boxes"]) / jnp.array([width, height] * 2)[None, None]
     classes = batch["classes"]
     count = (classes >= 0).sum().astype(jnp.float32)
-    layers = jax.vmap(_layer_loss, in_axes=(0, 0, None, None))(*found, boxes, classes)
+    layers = jax.vmap(_layer_loss, in_axes=(1, 1, None, None))(*found, boxes, classes)
     weights = {"class": CLASS_COST, "box": BOX_COST, "overlap": OVERLAP_COST}
     whole = sum(weights[name] * layers[name].sum() for name in weights)
     parts = {"loss": whole} | {name: sums[-1] for name, sums in layers.items()}
@@ -53,8 +53,8 @@ def loss(found: Found, batch: dict[str, Any]) -> dict[str, Any]:
 
 def decode(found: Found, height: int, width: int) -> detection.Detections:
     """Every query's box in pixels of such an image, its likeliest class and how likely that is."""
-    probability = jax.nn.softmax(found.logits[-1], axis=-1)[..., :-1]
-    boxes = detection.corners(found.boxes[-1]) * jnp.array([width, height] * 2)[None, None]
+    probability = jax.nn.softmax(found.logits[:, -1], axis=-1)[..., :-1]
+    boxes = detection.corners(found.boxes[:, -1]) * jnp.array([width, height] * 2)[None, None]
     return detection.Detections(boxes, probability.max(-1), jnp.argmax(probability, axis=-1))
 
 

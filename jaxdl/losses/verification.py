@@ -55,8 +55,8 @@ def arcface(
     """Cross-entropy of scale · cos(angle + margin), the margin only on the target's angle
     (equation 3).
 
-    Beyond π - margin, where the cosine would rise again, its tangent goes on, as the authors have
-    it. Accuracy is of the cosines without a margin.
+    Beyond π - margin, where the cosine would rise again, the authors have the plain cosine less
+    margin · sin(margin), which falls on after a small jump. Accuracy is without a margin.
     """
     sine = jnp.sqrt(jnp.maximum(1 - cosines**2, 1e-9))
     moved = cosines * jnp.cos(margin) - sine * jnp.sin(margin)

@@ -95,7 +95,7 @@ class Conformer(nn.Module):
     def __post_init__(self) -> None:
         for name, least in (("outputs", 2), ("width", 1), ("depth", 1), ("heads", 1)):
             limits.at_least(least, f"Conformer's {name}", getattr(self, name))
-        limits.at_least(0, "Conformer's halvings", self.halvings)
+        limits.at_least(1, "Conformer's halvings", self.halvings)
         limits.at_least(1, "Conformer's kernel", self.kernel)
         limits.rate("Conformer's dropout", self.dropout)
         if self.width % (2 * self.heads):

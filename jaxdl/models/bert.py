@@ -239,6 +239,7 @@ def _from_config(config: pretrained.Config, pooler: bool) -> BERT:
 
 
 def _to_config(model: BERT) -> pretrained.Config:
+    pretrained.exact_gelu(model)
     if model.positions != "learned" or not model.types:
         raise errors.InputError(
             "A BERT in the form of transformers must have learned positions and types, got "
@@ -291,6 +292,8 @@ _SUPPORTED = {
     "add_cross_attention": (False,),
     "tie_word_embeddings": (True,),
 }
+# The names of TensorFlow, in the files that were published first.
+_OLDER = {"LayerNorm.weight": "LayerNorm.gamma", "LayerNorm.bias": "LayerNorm.beta"}
 PRETRAINED = (
     pretrained.Format(
         model=BERT,
@@ -300,6 +303,7 @@ PRETRAINED = (
         config=_to_config,
         tensors=_rows("", ""),
         supported=_SUPPORTED,
+        older=_OLDER,
         ignored=(r"position_ids$",),
     ),
     pretrained.Format(
@@ -313,6 +317,7 @@ PRETRAINED = (
         + pretrained.normed({"cls.predictions.transform.LayerNorm": "norm"})
         + (pretrained.Tensor("cls.predictions.bias", "bias"),),
         supported=_SUPPORTED,
+        older=_OLDER,
         # The output's kernel is the embedding; of a pretraining's file its other task is left.
         ignored=(r"position_ids$", r"predictions\.decoder", r"seq_relationship", r"bert\.pooler"),
     ),
@@ -326,6 +331,7 @@ PRETRAINED = (
         config=lambda model: _to_config(model.encoder) | pretrained.labels(model.classes),
         tensors=_rows("bert.", "encoder/") + pretrained.affine({"classifier": "output"}),
         supported=_SUPPORTED,
+        older=_OLDER,
         ignored=(r"position_ids$",),
     ),
 )

@@ -24,8 +24,6 @@ RULES = (
 
 Sides = tuple[int, int, int]  # along time, height and width
 
-batch_norm = functools.partial(nn.BatchNorm, momentum=0.9, epsilon=1e-5)
-
 
 class C3D(nn.Module):
     """Stages of convolutions, each before a maximum pool; then dense layers over what is left.
@@ -143,7 +141,7 @@ class R2Plus1D(nn.Module):
     classes: int
     stages: tuple[int, ...] = (2, 2, 2, 2)
     width: int = 64
-    norm: normalization.Norm = batch_norm
+    norm: normalization.Norm = normalization.batch_norm
     act: Callable[[Array], Array] = nn.relu
     dtype: Any = None
 

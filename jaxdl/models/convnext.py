@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jaxdl import errors
-from jaxdl.models import pretrained
+from jaxdl.models import pretrained, tensor_layouts
 from jaxdl.nn import convolution, dense, dropout, layer_norm, limits, pooling
 
 # Where parameters lie on a mesh: kernels are cut by what they put out, all small things are whole.
@@ -156,7 +156,7 @@ def _to_config(model: ConvNeXt) -> pretrained.Config:
     }
 
 
-def _layer(name: str, path: str, layout: pretrained.Layout) -> tuple[pretrained.Tensor, ...]:
+def _layer(name: str, path: str, layout: tensor_layouts.Layout) -> tuple[pretrained.Tensor, ...]:
     """Kernel and bias of a convolution or a dense layer."""
     row = pretrained.Tensor
     return row(name + ".weight", path + "/kernel", layout), row(name + ".bias", path + "/bias")
@@ -167,7 +167,8 @@ def _norm(name: str, path: str) -> tuple[pretrained.Tensor, ...]:
     return row(name + ".weight", path + "/scale"), row(name + ".bias", path + "/bias")
 
 
-_STAGE, _CONV, _DENSE = "convnext.encoder.stages.{s}.", pretrained.CONV_2D, pretrained.TRANSPOSED
+_CONV, _DENSE = tensor_layouts.CONV_2D, tensor_layouts.TRANSPOSED
+_STAGE = "convnext.encoder.stages.{s}."
 _THERE, _HERE = _STAGE + "layers.{n}.", "stage_{s}_block_{n}/"
 
 PRETRAINED = (

@@ -21,10 +21,11 @@ from jaxtyping import Array, Float
 
 from jaxdl import errors
 from jaxdl.losses import set_prediction
-from jaxdl.models import pretrained, resnet
-from jaxdl.nn import attention, dense, dropout, layer_norm, limits, transformer
+from jaxdl.models import pretrained, resnet, tensor_layouts
+from jaxdl.nn import attention, dense, dropout, layer_norm, limits, normalization, transformer
 
-FROZEN = functools.partial(resnet.batch_norm, use_running_average=True)  # the paper's trunk has it
+# The paper's trunk has it.
+FROZEN = functools.partial(normalization.batch_norm, use_running_average=True)
 
 
 class DETR(nn.Module):
@@ -99,7 +100,7 @@ class DETR(nn.Module):
             if self.refine:
                 box = jax.lax.stop_gradient(moved)
         return set_prediction.Found(
-            *(jnp.stack(one).astype(jnp.float32) for one in (logits, boxes))
+            *(jnp.stack(one, axis=1).astype(jnp.float32) for one in (logits, boxes))
         )
 
 
@@ -285,12 +286,12 @@ def _to_config(model: DETR) -> pretrained.Config:
             "A DETR in the form of DetrForObjectDetection must have a trunk resnet.ResNet without "
             f"a head and no refinement, got {type(trunk).__name__} and refine={model.refine}."
         )
-    whole = trunk.norm in (FROZEN, resnet.batch_norm) and trunk.act is nn.relu
+    whole = trunk.norm in (FROZEN, normalization.batch_norm) and trunk.act is nn.relu
     if not whole or trunk.block not in (resnet.BasicBlock, resnet.Bottleneck):
         raise errors.InputError(
             "The trunk of a DETR in the form of DetrForObjectDetection must have batch norm "
-            "(detr.FROZEN or resnet.batch_norm), relu, and BasicBlock or Bottleneck as they are, "
-            "got others."
+            "(detr.FROZEN or normalization.batch_norm), relu, and BasicBlock or Bottleneck as they "
+            "are, got others."
         )
     return {
         "backbone_config": _trunk_config(trunk),
@@ -311,7 +312,7 @@ def _to_config(model: DETR) -> pretrained.Config:
 
 def _affine(theirs: str, ours: str) -> tuple[pretrained.Tensor, ...]:
     return (
-        pretrained.Tensor(f"{theirs}.weight", f"{ours}/kernel", pretrained.TRANSPOSED),
+        pretrained.Tensor(f"{theirs}.weight", f"{ours}/kernel", tensor_layouts.TRANSPOSED),
         pretrained.Tensor(f"{theirs}.bias", f"{ours}/bias"),
     )
 
@@ -327,7 +328,7 @@ def _conv(theirs: str, conv: str, norm: str) -> tuple[pretrained.Tensor, ...]:
     """A convolution of the trunk and the norm behind it."""
     return (
         pretrained.Tensor(
-            f"{theirs}.convolution.weight", f"trunk/{conv}/kernel", pretrained.CONV_2D
+            f"{theirs}.convolution.weight", f"trunk/{conv}/kernel", tensor_layouts.CONV_2D
         ),
         *_norm(f"{theirs}.normalization", f"trunk/{norm}"),
         pretrained.Tensor(f"{theirs}.normalization.running_mean", f"batch_stats/trunk/{norm}/mean"),
@@ -366,7 +367,9 @@ PRETRAINED = (
             *_conv(_STAGE + "shortcut", _BLOCK + "conv_shortcut", _BLOCK + "norm_shortcut"),
             *_conv(_STAGE + "layer.{k}", _BLOCK + "conv_{k+1}", _BLOCK + "norm_{k+1}"),
             pretrained.Tensor("model.query_position_embeddings.weight", "queries"),
-            pretrained.Tensor("model.input_projection.weight", "reduce/kernel", pretrained.CONV_2D),
+            pretrained.Tensor(
+                "model.input_projection.weight", "reduce/kernel", tensor_layouts.CONV_2D
+            ),
             pretrained.Tensor("model.input_projection.bias", "reduce/bias"),
             *_layers("model.encoder.layers.{n}", "encoder_{n}"),
             *_layers("model.decoder.layers.{n}", "decoder_{n}"),

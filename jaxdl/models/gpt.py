@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from jaxdl import errors
-from jaxdl.models import pretrained
+from jaxdl.models import pretrained, tensor_layouts
 from jaxdl.nn import decoding, dense, dropout, layer_norm, layout, limits, transformer
 
 
@@ -199,12 +199,12 @@ PRETRAINED = (
             _Row(
                 _BLOCK + "attn.c_attn.weight",
                 tuple(f"{_OURS}attention/{part}/kernel" for part in _QKV),
-                pretrained.split(3),
+                tensor_layouts.split(3),
             ),
             _Row(
                 _BLOCK + "attn.c_attn.bias",
                 tuple(f"{_OURS}attention/{part}/bias" for part in _QKV),
-                pretrained.split(3),
+                tensor_layouts.split(3),
             ),
             _Row(_BLOCK + "attn.c_proj.weight", _OURS + "attention/output/kernel"),
             _Row(_BLOCK + "attn.c_proj.bias", _OURS + "attention/output/bias"),
@@ -216,7 +216,7 @@ PRETRAINED = (
             _Row(_BLOCK + "mlp.c_proj.bias", _OURS + "mlp/down/bias"),
             _Row("transformer.ln_f.weight", "norm/scale"),
             _Row("transformer.ln_f.bias", "norm/bias"),
-            _Row("lm_head.weight", "output/kernel", pretrained.TRANSPOSED),
+            _Row("lm_head.weight", "output/kernel", tensor_layouts.TRANSPOSED),
         ),
         supported={
             "activation_function": ("gelu_new", "gelu_pytorch_tanh"),

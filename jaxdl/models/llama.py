@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from jaxdl import errors
-from jaxdl.models import pretrained
+from jaxdl.models import pretrained, tensor_layouts
 from jaxdl.nn import decoding, layer_norm, limits, transformer
 
 
@@ -177,11 +177,11 @@ TENSORS = (
     *(
         _Row(f"{_BLOCK}self_attn.{theirs}_proj.weight", f"{_OURS}attention/{ours}/kernel", turned)
         for theirs, ours in (("q", "query"), ("k", "key"), ("v", "value"), ("o", "output"))
-        for turned in (pretrained.TRANSPOSED,)
+        for turned in (tensor_layouts.TRANSPOSED,)
     ),
     _Row(_BLOCK + "post_attention_layernorm.weight", _OURS + "norm_2/scale"),
     _Row("model.norm.weight", "norm/scale"),
-    _Row("lm_head.weight", "output/kernel", pretrained.TRANSPOSED),
+    _Row("lm_head.weight", "output/kernel", tensor_layouts.TRANSPOSED),
 )
 PRETRAINED = (
     pretrained.Format(
@@ -196,7 +196,7 @@ PRETRAINED = (
                 _Row(
                     f"{_BLOCK}mlp.{part}_proj.weight",
                     f"{_OURS}mlp/{part}/kernel",
-                    pretrained.TRANSPOSED,
+                    tensor_layouts.TRANSPOSED,
                 )
                 for part in ("gate", "up", "down")
             ),

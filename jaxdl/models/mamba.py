@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from jaxdl import errors
-from jaxdl.models import pretrained
+from jaxdl.models import pretrained, tensor_layouts
 from jaxdl.nn import decoding, dense, layer_norm, layout, limits, state_space
 
 
@@ -251,9 +251,9 @@ def _to_config(model: Mamba) -> pretrained.Config:
 
 _Row = pretrained.Tensor
 _MIXER, _OURS = "backbone.layers.{n}.mixer.", "block_{n}/mixer/"
-_TURNED = pretrained.TRANSPOSED
+_TURNED = tensor_layouts.TRANSPOSED
 # torch's kernel of single channels, (channel, 1, width).
-_KERNEL = pretrained.Layout(lambda x: (x[:, 0].T,), lambda x: x.T[:, None])
+_KERNEL = tensor_layouts.Layout(lambda x: (x[:, 0].T,), lambda x: x.T[:, None])
 PRETRAINED = (
     pretrained.Format(
         model=Mamba,

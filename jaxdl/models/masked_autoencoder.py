@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from jaxdl import errors
-from jaxdl.models import pretrained, vit
+from jaxdl.models import pretrained, tensor_layouts, vit
 from jaxdl.nn import layer_norm, limits, patches, positions, transformer
 
 
@@ -155,6 +155,7 @@ def _from_config(config: pretrained.Config) -> MaskedAutoencoder:
 
 
 def _to_config(model: MaskedAutoencoder) -> pretrained.Config:
+    pretrained.exact_gelu(model)
     if not model.token or model.positions != "sines" or not (model.size and model.channels):
         raise errors.InputError(
             "A MaskedAutoencoder in the form of ViTMAEForPreTraining must have a class token, "
@@ -183,7 +184,7 @@ def _inputs(model: MaskedAutoencoder) -> tuple[jax.ShapeDtypeStruct, ...]:
 
 
 _EMBEDDINGS = "vit.embeddings."
-_Row = pretrained.Tensor
+_Row, _ONE = pretrained.Tensor, tensor_layouts.within(1)
 PRETRAINED = (
     pretrained.Format(
         model=MaskedAutoencoder,
@@ -192,16 +193,16 @@ PRETRAINED = (
         module=_from_config,
         config=_to_config,
         tensors=(
-            _Row(_EMBEDDINGS + "cls_token", "token", pretrained.within(2)),
-            _Row(_EMBEDDINGS + "position_embeddings", "constants/positions", pretrained.within(1)),
+            _Row(_EMBEDDINGS + "cls_token", "token", tensor_layouts.within(2)),
+            _Row(_EMBEDDINGS + "position_embeddings", "constants/positions", _ONE),
             _Row(
                 _EMBEDDINGS + "patch_embeddings.projection.weight",
                 "embed/kernel",
-                pretrained.CONV_2D,
+                tensor_layouts.CONV_2D,
             ),
             _Row(_EMBEDDINGS + "patch_embeddings.projection.bias", "embed/bias"),
-            _Row("decoder.mask_token", "mask", pretrained.within(2)),
-            _Row("decoder.decoder_pos_embed", "constants/decoder_positions", pretrained.within(1)),
+            _Row("decoder.mask_token", "mask", tensor_layouts.within(2)),
+            _Row("decoder.decoder_pos_embed", "constants/decoder_positions", _ONE),
             *vit.rows("vit.encoder.layer.{n}.", "encoder_{n}/"),
             *vit.rows("decoder.decoder_encoder.layer.{n}.", "decoder_{n}/"),
             *pretrained.normed(

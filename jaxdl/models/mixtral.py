@@ -16,7 +16,7 @@ from jaxtyping import Array, Float, Int
 
 from jaxdl import errors, metrics
 from jaxdl.losses import classification
-from jaxdl.models import llama, pretrained
+from jaxdl.models import llama, pretrained, tensor_layouts
 from jaxdl.nn import attention, decoding, dense, layer_norm, layout, limits, transformer
 
 
@@ -212,7 +212,7 @@ def loss(
 
     "busiest": the largest part of the choices that falls on one expert; 1 / e where all are equal.
     """
-    measured = classification.next_token(outputs.logits, batch)
+    measured = classification.in_bits(outputs.logits, batch)
     uneven = balance(outputs.router, chosen)
     total, count = measured["loss"].total, measured["loss"].count
     return measured | {
@@ -249,10 +249,10 @@ PRETRAINED = (
         config=_to_config,
         tensors=(
             *llama.TENSORS,
-            _Row(_MIXTURE + "gate.weight", _OURS + "router/kernel", pretrained.TRANSPOSED),
-            _Row(_EXPERT + "w1.weight", _OURS + "gate", pretrained.TRANSPOSED),
-            _Row(_EXPERT + "w3.weight", _OURS + "up", pretrained.TRANSPOSED),
-            _Row(_EXPERT + "w2.weight", _OURS + "down", pretrained.TRANSPOSED),
+            _Row(_MIXTURE + "gate.weight", _OURS + "router/kernel", tensor_layouts.TRANSPOSED),
+            _Row(_EXPERT + "w1.weight", _OURS + "gate", tensor_layouts.TRANSPOSED),
+            _Row(_EXPERT + "w3.weight", _OURS + "up", tensor_layouts.TRANSPOSED),
+            _Row(_EXPERT + "w2.weight", _OURS + "down", tensor_layouts.TRANSPOSED),
         ),
         supported={"hidden_act": ("silu",), "sliding_window": (None,)},
         prefix="model.",

@@ -25,48 +25,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxdl import errors
-from jaxdl.models import tensor_files
+from jaxdl.models import tensor_files, tensor_layouts
+from jaxdl.nn import transformer
 
 Config = dict[str, Any]  # what config.json holds
 ROWS = 12  # of each kind in the table of tensors that do not fit
-
-
-class Layout(NamedTuple):
-    """How a tensor of the file is laid out in ours: there (read) and back (write)."""
-
-    read: Callable[[np.ndarray], tuple[np.ndarray, ...]]  # one array for each of the row's paths
-    write: Callable[..., np.ndarray]
-
-
-def permuted(*axes: int) -> Layout:
-    """Our axis i is the file's axis axes[i]."""
-    back = [axes.index(i) for i in range(len(axes))]
-    return Layout(lambda x: (x.transpose(axes),), lambda x: x.transpose(back))
-
-
-def split(parts: int, axis: int = -1, turned: bool = False) -> Layout:
-    """Equal parts of the file's tensor along an axis, each to a path of its own; `turned`: each is
-    a matrix that is transposed.
-    """
-
-    def read(x: np.ndarray) -> tuple[np.ndarray, ...]:
-        return tuple(y.T if turned else y for y in np.split(x, parts, axis))
-
-    def write(*each: np.ndarray) -> np.ndarray:
-        return np.concatenate([y.T if turned else y for y in each], axis)
-
-    return Layout(read, write)
-
-
-def within(axes: int) -> Layout:
-    """The file's tensor has so many axes of one entry in front."""
-    return Layout(lambda x: (x[(0,) * axes],), lambda x: x[(None,) * axes])
-
-
-SAME = Layout(lambda x: (x,), lambda x: x)
-TRANSPOSED = permuted(1, 0)  # torch's Linear: (out, in) to (in, out)
-CONV_1D = permuted(2, 1, 0)  # torch's kernels: (out, in, width) to (width, in, out)
-CONV_2D = permuted(2, 3, 1, 0)  # (out, in, height, width) to (height, width, in, out)
 
 
 class Tensor(NamedTuple):
@@ -81,12 +44,13 @@ class Tensor(NamedTuple):
 
     name: str
     paths: str | tuple[str, ...]
-    layout: Layout = SAME
+    layout: tensor_layouts.Layout = tensor_layouts.SAME
 
 
 def affine(names: Mapping[str, str]) -> tuple[Tensor, ...]:
     """The rows of affine layers, the file's name of each and its path, without what they end in."""
-    kernels = [Tensor(f"{a}.weight", f"{b}/kernel", TRANSPOSED) for a, b in names.items()]
+    turned = tensor_layouts.TRANSPOSED
+    kernels = [Tensor(f"{a}.weight", f"{b}/kernel", turned) for a, b in names.items()]
     return (*kernels, *(Tensor(f"{a}.bias", f"{b}/bias") for a, b in names.items()))
 
 
@@ -116,6 +80,15 @@ def pictures(_: Any) -> tuple[jax.ShapeDtypeStruct, ...]:
     return (jax.ShapeDtypeStruct((1, 64, 64, 3), jnp.float32),)
 
 
+def exact_gelu(model: Any) -> None:
+    """Refuse a model whose `act` is another: what "hidden_act": "gelu" means."""
+    if model.act is not transformer.exact_gelu:
+        raise errors.InputError(
+            f"A {type(model).__name__} in the form of transformers must have the act "
+            "transformer.exact_gelu, got another."
+        )
+
+
 def labels(classes: int) -> Config:
     """What a config tells of so many classes that have no names."""
     names = {str(i): f"LABEL_{i}" for i in range(classes)}
@@ -133,6 +106,7 @@ class Format(NamedTuple):
     prefix: what the file's names begin with; files of the bare model lack it.
     ignored: regular expressions of names that are passed over, such as buffers.
     copies: a name that a file may have besides another whose tensor it repeats: of tied weights.
+    older: the end of a name, and what files of long ago have in its place.
     inputs: what our model is initialised with, as shapes.
     """
 
@@ -146,6 +120,7 @@ class Format(NamedTuple):
     prefix: str = ""
     ignored: tuple[str, ...] = ()
     copies: Mapping[str, str] = {}
+    older: Mapping[str, str] = {}
     inputs: Callable[[Any], tuple[Any, ...]] = tokens
 
 
@@ -212,7 +187,7 @@ class _Entry(NamedTuple):
 
     names: list[str]
     paths: list[str]
-    layout: Layout
+    layout: tensor_layouts.Layout
     stacked: bool  # the tensors are the slices of one array
 
 
@@ -284,12 +259,17 @@ def _imported(
 
 
 def _names(form: Format, entries: Sequence[_Entry], file: tensor_files.Opened) -> dict[str, str]:
-    """The table's names that the file has, and what it calls them: perhaps without the prefix."""
+    """The table's names that the file has, and what it calls them: perhaps without the prefix, or
+    as files of long ago did.
+    """
     found = {}
     for name in (name for entry in entries for name in entry.names):
-        short = name.removeprefix(form.prefix)
-        if name in file.shapes or short in file.shapes:
-            found[name] = name if name in file.shapes else short
+        older = name
+        for end, before in form.older.items():
+            older = older.removesuffix(end) + before if older.endswith(end) else older
+        for called in (name, name.removeprefix(form.prefix), older):
+            if called in file.shapes:
+                found.setdefault(name, called)
     return found
 
 

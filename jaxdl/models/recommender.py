@@ -1,8 +1,7 @@
 """Recommenders: how a user rates an item, from factors of both, or from what is known of them.
 
 Koren, Bell and Volinsky, "Matrix factorization techniques for recommender systems" (2009); two
-towers: Huang et al., "Learning deep structured semantic models for web search" (2013), and Yi et
-al., "Sampling-bias-corrected neural modeling for large corpus item recommendations" (2019).
+towers: Huang et al., "Learning deep structured semantic models for web search" (2013).
 """
 
 from typing import Any, NamedTuple
@@ -118,6 +117,8 @@ class TwoTowers(nn.Module):
 def in_batch(outputs: Float[Array, "b b"], batch: dict[str, Any]) -> dict[str, Any]:
     """Cross-entropy of each user's own item among all of the batch; "accuracy" is recall at 1.
 
-    Both depend on how many the batch holds: tests are best of equal batches.
+    Both depend on how many the batch holds: tests are best of equal batches. Frequent items are
+    others' alternatives more often, and nothing corrects for that; an item that comes twice in a
+    batch is one of its own.
     """
     return classification.cross_entropy(outputs, {"target": jnp.arange(outputs.shape[0])})

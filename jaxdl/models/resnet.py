@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jaxdl import errors
-from jaxdl.models import pretrained
+from jaxdl.models import pretrained, tensor_layouts
 from jaxdl.nn import convolution, limits, normalization, pooling
 
 # Where parameters lie on a mesh: (pattern of the path, an axis or None for each dimension), for
@@ -27,7 +27,6 @@ RULES = (
     (r"norm\w*/(scale|bias|mean|var)$", (None,)),
 )
 
-batch_norm = functools.partial(nn.BatchNorm, momentum=0.9, epsilon=1e-5)
 group_norm = functools.partial(nn.GroupNorm, epsilon=1e-5)  # 32 groups (Wu and He 2018)
 
 
@@ -41,7 +40,7 @@ class Block(nn.Module):
 
     features: int
     stride: int = 1
-    norm: normalization.Norm = batch_norm
+    norm: normalization.Norm = normalization.batch_norm
     act: Callable[[Array], Array] = nn.relu
     shortcut: Literal["project", "pad"] = "project"
     dtype: Any = None
@@ -106,7 +105,7 @@ class ResNet(nn.Module):
     block: Callable[..., Any] = BasicBlock
     width: int = 64
     stem: Literal["imagenet", "cifar"] = "imagenet"
-    norm: normalization.Norm = batch_norm
+    norm: normalization.Norm = normalization.batch_norm
     act: Callable[[Array], Array] = nn.relu
     dtype: Any = None
 
@@ -192,7 +191,8 @@ def _from_config(config: pretrained.Config) -> ResNet:
 
 def _to_config(model: ResNet) -> pretrained.Config:
     kinds = {BasicBlock: "basic", Bottleneck: "bottleneck"}
-    kept = model.stem == "imagenet" and model.norm == batch_norm and model.act is nn.relu
+    norm = model.norm == normalization.batch_norm
+    kept = model.stem == "imagenet" and norm and model.act is nn.relu
     if model.block not in kinds or model.classes is None or not kept:
         raise errors.InputError(
             "A ResNet in the form of transformers must have the stem for ImageNet, batch norm, "
@@ -216,7 +216,7 @@ def _layer(name: str, conv: str, norm: str) -> tuple[pretrained.Tensor, ...]:
     """A convolution and the batch norm after it, with its statistics."""
     row, before = pretrained.Tensor, name + ".normalization."
     return (
-        row(name + ".convolution.weight", conv + "/kernel", pretrained.CONV_2D),
+        row(name + ".convolution.weight", conv + "/kernel", tensor_layouts.CONV_2D),
         row(before + "weight", norm + "/scale"),
         row(before + "bias", norm + "/bias"),
         row(before + "running_mean", f"batch_stats/{norm}/mean"),
@@ -237,7 +237,7 @@ PRETRAINED = (
             *_layer("resnet.embedder.embedder", "conv_stem", "norm_stem"),
             *_layer(_THERE + ".layer.{l}", _HERE + "/conv_{l+1}", _HERE + "/norm_{l+1}"),
             *_layer(_THERE + ".shortcut", _HERE + "/conv_shortcut", _HERE + "/norm_shortcut"),
-            pretrained.Tensor("classifier.1.weight", "output/kernel", pretrained.TRANSPOSED),
+            pretrained.Tensor("classifier.1.weight", "output/kernel", tensor_layouts.TRANSPOSED),
             pretrained.Tensor("classifier.1.bias", "output/bias"),
         ),
         supported={

@@ -14,10 +14,9 @@ from typing import Any, NamedTuple
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int, Integer
+from jaxtyping import Array, Bool, Float, Integer
 
-from jaxdl import errors
-from jaxdl.nn import attention, dense, limits, recurrence
+from jaxdl.nn import attention, beam, dense, limits, recurrence
 
 PADDING, START, END = 0, 1, 2
 
@@ -149,94 +148,32 @@ class Decoder(nn.Module):
         return look
 
 
-class Written(NamedTuple):
-    """The best sequences of a beam, best first, and the log-probability of each, in nats.
-
-    Each ends with END, and then padding, unless `length` cut it off.
-    """
-
-    tokens: Int[Array, "b beams t"]
-    scores: Float[Array, "b beams"]
-
-
-def greedy(
-    model: Seq2Seq, variables: Any, source: Integer[Array, "b s"], length: int
-) -> Int[Array, "b t"]:
-    """What the model writes, at each place the likeliest word."""
-    return beam(model, variables, source, length, beams=1).tokens[:, 0]
-
-
 @functools.partial(jax.jit, static_argnames=("model", "length", "beams"))
-def beam(
+def write(
     model: Seq2Seq,
     variables: Any,
     source: Integer[Array, "b s"],
     length: int,
-    beams: int = 4,
+    *,
+    beams: int = 1,
     exponent: float | Float[Array, ""] = 0.0,
-) -> Written:
-    """What the model writes at most `length` words long, by beam search (Graves 2012).
+) -> beam.Written:
+    """What the model writes, at most `length` words, see `beam.search`."""
+    begun: Any = model.apply(variables, source, method="encode")
+    memory, hidden = begun
 
-    exponent: of a sequence's length, END included, by which its log-probability is divided before
-        it is compared; 0 compares log-probabilities, which favours short ones.
-    """
-    if length < 1 or beams < 1:
-        raise errors.InputError(
-            f"length and beams must be at least 1, got length={length} and beams={beams}."
-        )
-    memory, hidden = model.apply(variables, source, method="encode")
-    batch = len(source)
-    memory, hidden = jax.tree.map(lambda x: jnp.repeat(x, beams, axis=0), (memory, hidden))
-    start = _Beam(
-        tokens=jnp.full((batch, beams, length), PADDING, jnp.int32),
-        last=jnp.full((batch, beams), START, jnp.int32),
-        # All beams are the same at first: only one of them counts.
-        scores=jnp.broadcast_to(jnp.where(jnp.arange(beams) == 0, 0, -jnp.inf), (batch, beams)),
-        counts=jnp.zeros((batch, beams), jnp.int32),
-        hidden=hidden.reshape(batch, beams, -1),
-    )
+    def advance(words: Array, now: tuple[Array, Memory]) -> Any:
+        said: Any = model.apply(variables, words, *now, method="advance")
+        return said[0], (said[1], now[1])
 
-    def write(now: _Beam, place: Array) -> tuple[_Beam, None]:
-        flat = now.hidden.reshape(batch * beams, -1)
-        advanced: Any = model.apply(
-            variables, now.last.reshape(-1, 1), flat, memory, method="advance"
-        )
-        logits, hidden = (x.reshape(batch, beams, -1) for x in advanced)
-        return _grown(
-            now._replace(hidden=hidden), jax.nn.log_softmax(logits), place, exponent
-        ), None
-
-    last, _ = jax.lax.scan(write, start, jnp.arange(length))
-    return Written(last.tokens, last.scores)
-
-
-class _Beam(NamedTuple):
-    tokens: Int[Array, "b beams t"]
-    last: Int[Array, "b beams"]  # the word before, PADDING or END where a sequence has ended
-    scores: Float[Array, "b beams"]
-    counts: Int[Array, "b beams"]  # words so far
-    hidden: Float[Array, "b beams width"]
-
-
-def _grown(now: _Beam, words: Float[Array, "b beams v"], place: Array, exponent: Any) -> _Beam:
-    """The best continuations by one word; a sequence that has ended goes on with padding alone."""
-    batch, beams, size = words.shape
-    ended = ((now.last == END) | (now.last == PADDING))[..., None]
-    padding = jnp.where(jnp.arange(size) == PADDING, 0, -jnp.inf)[None, None]
-    totals = now.scores[..., None] + jnp.where(ended, padding, words)
-    counts = now.counts[..., None] + ~ended
-    compared = (totals / counts.astype(jnp.float32) ** exponent).reshape(batch, beams * size)
-    _, chosen = jax.lax.top_k(compared, beams)
-    parent, token = chosen // size, chosen % size
-
-    def of(x: Array) -> Array:
-        """Each one's parent's."""
-        return jnp.take_along_axis(x, parent.reshape(batch, beams, *[1] * (x.ndim - 2)), axis=1)
-
-    return _Beam(
-        of(now.tokens).at[:, :, place].set(token),
-        token,
-        jnp.take_along_axis(totals.reshape(batch, -1), chosen, axis=1),
-        of(counts[..., 0]),
-        of(now.hidden),
+    logits, now = advance(jnp.full((len(source), 1), START, jnp.int32), (hidden, memory))
+    return beam.search(
+        advance,
+        logits[:, -1],
+        now,
+        length,
+        end=END,
+        padding=PADDING,
+        beams=beams,
+        exponent=exponent,
     )

@@ -107,7 +107,8 @@ class T5(nn.Module):
     gated: MLPs gated by GELU (tanh form) instead of ReLU. tied: the output is the embedding, of
     vectors scaled by width^-0.5; else `output/kernel`. Version 1.1 is gated and not tied.
     decoder_depth: by default, `depth`. padding: a token of the text that is not read.
-    length: tokens the decoder can write with a memory; without one there is no limit.
+    length: tokens the decoder can write with a memory (`begin`, `advance`, `write`); reading whole
+        targets has no limit.
     Dropout falls on embeddings, branches and the ends, not on attention weights or inside MLPs.
 
     Parameters: `tokens/embedding`, `encoder_bias/embedding` and `decoder_bias/embedding` (buckets,
@@ -222,8 +223,8 @@ class T5(nn.Module):
     def _decode(
         self, written: Int[Array, "b t"], memory: Memory, train: bool
     ) -> tuple[Float[Array, "b t v"], Memory]:
-        decoding.check_tokens("T5", written, self.length)
         time, cache = written.shape[1], memory.blocks[0]
+        decoding.check_tokens("T5", written, None if cache is None else self.length)
         steps = memory.length + jnp.arange(time)
         keys = time if cache is None else cache.key.shape[1]
         bias = self._bias(self.decoder_bias, steps, keys, False)
@@ -349,39 +350,32 @@ def _to_config(model: T5) -> pretrained.Config:
     }
 
 
-_Row = pretrained.Tensor
 _PARTS = {"q": "query", "k": "key", "v": "value", "o": "output"}
 
 
-def _kernel(name: str, path: str) -> pretrained.Tensor:
-    return _Row(name + ".weight", path + "/kernel", pretrained.TRANSPOSED)
-
-
 def _rows(side: str, mlp: int) -> tuple[pretrained.Tensor, ...]:
-    """The rows of a side; mlp: which of the layers of a block is its MLP."""
+    """The rows of a side, of which no layer has a bias; mlp: which layer of a block is its MLP."""
     theirs, ours = side + ".block.{n}.layer.", side + "_{n}/"
     wide = f"{theirs}{mlp}.DenseReluDense."
+    kernels = {f"{theirs}0.SelfAttention.{a}": f"{ours}attention/{b}" for a, b in _PARTS.items()}
+    plain = {wide + "wi": ours + "mlp/up", wide + "wo": ours + "mlp/down"}
+    gated = {"wi_0": "gate", "wi_1": "up", "wo": "down"}
+    norms = {
+        theirs + "0.layer_norm": ours + "norm_1",
+        f"{theirs}{mlp}.layer_norm": ours + "norm_2",
+        f"{side}.final_layer_norm": f"{side}_norm",
+    }
+    bias = f"{side}.block.0.layer.0.SelfAttention.relative_attention_bias"
     return (
-        *(
-            _kernel(f"{theirs}0.SelfAttention.{a}", f"{ours}attention/{b}")
-            for a, b in _PARTS.items()
-        ),
-        _kernel(wide + "wi", ours + "mlp/up"),
-        _kernel(wide + "wo", ours + "mlp/down"),
-        _kernel(wide + "wi_0", ours + "gated_mlp/gate"),
-        _kernel(wide + "wi_1", ours + "gated_mlp/up"),
-        _kernel(wide + "wo", ours + "gated_mlp/down"),
-        _Row(theirs + "0.layer_norm.weight", ours + "norm_1/scale"),
-        _Row(f"{theirs}{mlp}.layer_norm.weight", ours + "norm_2/scale"),
-        _Row(f"{side}.final_layer_norm.weight", f"{side}_norm/scale"),
-        _Row(
-            f"{side}.block.0.layer.0.SelfAttention.relative_attention_bias.weight",
-            f"{side}_bias/embedding",
-        ),
+        *pretrained.affine(kernels | plain),
+        *pretrained.affine({wide + a: f"{ours}gated_mlp/{b}" for a, b in gated.items()}),
+        *pretrained.normed(norms),
+        *pretrained.embedded({bias: f"{side}_bias"}),
     )
 
 
 _TEXT = "decoder.block.{n}.layer.1."
+_READ = {f"{_TEXT}EncDecAttention.{a}": f"decoder_{{n}}/text/{b}" for a, b in _PARTS.items()}
 PRETRAINED = (
     pretrained.Format(
         model=T5,
@@ -390,15 +384,11 @@ PRETRAINED = (
         module=_from_config,
         config=_to_config,
         tensors=(
-            _Row("shared.weight", "tokens/embedding"),
-            _kernel("lm_head", "output"),
+            *pretrained.embedded({"shared": "tokens"}),
             *_rows("encoder", 1),
             *_rows("decoder", 2),
-            *(
-                _kernel(f"{_TEXT}EncDecAttention.{a}", f"decoder_{{n}}/text/{b}")
-                for a, b in _PARTS.items()
-            ),
-            _Row(_TEXT + "layer_norm.weight", "decoder_{n}/norm_text/scale"),
+            *pretrained.affine({**_READ, "lm_head": "output"}),
+            *pretrained.normed({_TEXT + "layer_norm": "decoder_{n}/norm_text"}),
         ),
         supported={"feed_forward_proj": ("relu", "gated-gelu")},
         # Copies of the embedding, and a table that the first files have and nothing reads.

@@ -24,8 +24,6 @@ RULES = (
 )
 VOLUME_RULES = ((r"(conv_\d|up_\d+)/kernel$", (None, None, None, None, "fsdp")), *RULES[1:])
 
-batch_norm = functools.partial(nn.BatchNorm, momentum=0.9, epsilon=1e-5)
-
 
 class Stage(nn.Module):
     """Two convolutions of side 3, each with norm and activation."""
@@ -67,7 +65,7 @@ class UNet(nn.Module):
     classes: int
     features: tuple[int, ...] = (64, 128, 256, 512, 1024)
     dimensions: int = 2
-    norm: normalization.Norm | None = batch_norm
+    norm: normalization.Norm | None = normalization.batch_norm
     act: Callable[[Array], Array] = nn.relu
     dtype: Any = None
 

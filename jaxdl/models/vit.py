@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jaxdl import errors
-from jaxdl.models import pretrained
+from jaxdl.models import pretrained, tensor_layouts
 from jaxdl.nn import dense, dropout, layer_norm, layout, limits, patches, transformer
 
 
@@ -124,6 +124,7 @@ def _from_config(config: pretrained.Config) -> ViT:
 
 
 def _to_config(model: ViT) -> pretrained.Config:
+    pretrained.exact_gelu(model)
     if model.pool != "token":
         raise errors.InputError(
             "A ViT in the form of ViTForImageClassification must have the pool token, "
@@ -169,14 +170,14 @@ PRETRAINED = (
         module=_from_config,
         config=_to_config,
         tensors=(
-            pretrained.Tensor(_EMBEDDINGS + "cls_token", "token", pretrained.within(2)),
+            pretrained.Tensor(_EMBEDDINGS + "cls_token", "token", tensor_layouts.within(2)),
             pretrained.Tensor(
-                _EMBEDDINGS + "position_embeddings", "positions", pretrained.within(1)
+                _EMBEDDINGS + "position_embeddings", "positions", tensor_layouts.within(1)
             ),
             pretrained.Tensor(
                 _EMBEDDINGS + "patch_embeddings.projection.weight",
                 "embed/kernel",
-                pretrained.CONV_2D,
+                tensor_layouts.CONV_2D,
             ),
             pretrained.Tensor(_EMBEDDINGS + "patch_embeddings.projection.bias", "embed/bias"),
             *rows("vit.encoder.layer.{n}.", "block_{n}/"),

@@ -15,7 +15,7 @@ from jaxtyping import Array, Float, Int
 
 from jaxdl import errors
 from jaxdl.losses import ctc
-from jaxdl.models import pretrained
+from jaxdl.models import pretrained, tensor_layouts
 from jaxdl.nn import dense, dropout, layer_norm, limits, transformer
 
 _gelu = functools.partial(nn.gelu, approximate=False)
@@ -217,14 +217,14 @@ def _shapes() -> Any:
 
 
 _Row = pretrained.Tensor
-_TAPS = pretrained.Layout(lambda x: (x[0, 0],), lambda x: x[None, None])
+_TAPS = tensor_layouts.Layout(lambda x: (x[0, 0],), lambda x: x[None, None])
 _CONV, _BLOCK = "wav2vec2.feature_extractor.conv_layers.{n}.", "wav2vec2.encoder.layers.{n}."
 _PLACES = "wav2vec2.encoder.pos_conv_embed.conv."
 
 
 def _affine(theirs: str, ours: str) -> tuple[pretrained.Tensor, ...]:
     return (
-        _Row(f"{theirs}.weight", f"{ours}/kernel", pretrained.TRANSPOSED),
+        _Row(f"{theirs}.weight", f"{ours}/kernel", tensor_layouts.TRANSPOSED),
         _Row(f"{theirs}.bias", f"{ours}/bias"),
     )
 
@@ -241,7 +241,7 @@ PRETRAINED = (
         module=_from_config,
         config=_to_config,
         tensors=(
-            _Row(_CONV + "conv.weight", "conv_{n}/kernel", pretrained.CONV_1D),
+            _Row(_CONV + "conv.weight", "conv_{n}/kernel", tensor_layouts.CONV_1D),
             _Row(_CONV + "conv.bias", "conv_{n}/bias"),
             *_norm(_CONV + "layer_norm", "conv_norm_{n}"),
             *_norm("wav2vec2.feature_projection.layer_norm", "norm_features"),
@@ -250,7 +250,7 @@ PRETRAINED = (
             _Row(
                 _PLACES + "parametrizations.weight.original1",
                 "places/direction",
-                pretrained.CONV_1D,
+                tensor_layouts.CONV_1D,
             ),
             _Row(_PLACES + "bias", "places/bias"),
             *_norm("wav2vec2.encoder.layer_norm", "norm"),

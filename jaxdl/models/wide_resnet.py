@@ -78,7 +78,7 @@ class WideResNet(nn.Module):
     block: Callable[..., Any] = Block
     width: int = 16
     widen: int = 1
-    norm: normalization.Norm = resnet.batch_norm
+    norm: normalization.Norm = normalization.batch_norm
     act: Callable[[Array], Array] = nn.relu
     dropout: float | Array = 0.0
     dtype: Any = None
@@ -116,4 +116,5 @@ wrn_40_4 = functools.partial(WideResNet, stages=(6, 6, 6), widen=4)  # 8,949,210
 # He et al. 2016, table 3, on CIFAR-10.
 preresnet110 = functools.partial(WideResNet, stages=(18, 18, 18))  # 1,730,522
 preresnet164 = functools.partial(WideResNet, stages=(18, 18, 18), block=Bottleneck)  # 1,703,258
+# 10,327,706
 preresnet1001 = functools.partial(WideResNet, stages=(111, 111, 111), block=Bottleneck)

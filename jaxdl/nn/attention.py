@@ -17,7 +17,7 @@ from jaxdl import errors
 from jaxdl.nn import dense, layout, positions
 
 Initializer = Callable[..., Any]
-# Added to the scores of hidden keys: exp of it is zero, and it stays finite in every float type.
+# Added to the scores of hidden keys, which are float32: exp of it is zero, and it stays finite.
 HIDDEN = -1e30
 
 

@@ -63,20 +63,25 @@ def search(
         scores=jnp.broadcast_to(jnp.where(jnp.arange(beams) == 0, 0, -jnp.inf), (batch, beams)),
         counts=jnp.zeros((batch, beams), jnp.int32),
     )
-    ended = jnp.zeros((batch, beams), bool)
-    carry = start, ended, jnp.repeat(logits, beams, axis=0), jax.tree.map(repeated, memory, own)
 
-    def write(carry: Any, place: Array) -> tuple[Any, None]:
-        now, ended, logits, memory = carry
+    def grow(now: _Beam, ended: Array, logits: Array, place: Any) -> tuple[_Beam, Array, Any]:
+        """The beam with a word more, which sequences have ended, and each one's parent and word."""
         words = jax.nn.log_softmax(logits.astype(jnp.float32)).reshape(batch, beams, -1)
         now, parent, token = _grown(now, ended, words, place, padding, exponent)
         ended = jnp.take_along_axis(ended, parent, axis=1) | (token == end)
+        return now, ended, (parent, token)
+
+    def write(carry: Any, place: Array) -> tuple[Any, None]:
+        now, ended, (parent, token), memory = carry
         rows = (parent + beams * jnp.arange(batch)[:, None]).ravel()
         memory = jax.tree.map(lambda x, mine: x[rows] if mine else x, memory, own)
         logits, memory = advance(token.reshape(-1, 1), memory)
-        return (now, ended, logits[:, -1], memory), None
+        return (*grow(now, ended, logits[:, -1], place), memory), None
 
-    (last, *_), _ = jax.lax.scan(write, carry, jnp.arange(length))
+    nobody = jnp.zeros((batch, beams), bool)
+    first = grow(start, nobody, jnp.repeat(logits, beams, axis=0), 0)
+    carry = *first, jax.tree.map(repeated, memory, own)
+    (last, *_), _ = jax.lax.scan(write, carry, jnp.arange(1, length))
     return Written(last.tokens, last.scores)
 
 
@@ -84,7 +89,7 @@ def _grown(
     now: _Beam,
     ended: Array,
     words: Float[Array, "b beams v"],
-    place: Array,
+    place: Any,
     padding: int,
     exponent: Any,
 ) -> tuple[_Beam, Array, Array]:

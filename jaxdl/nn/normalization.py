@@ -1,5 +1,6 @@
 """Normalisation layers as fields of a model: any Linen norm, batch norm told whether it trains."""
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -8,6 +9,8 @@ from jaxtyping import Array, Float
 
 # A class or partial that makes the layer: nn.LayerNorm, functools.partial(nn.GroupNorm, 8), ...
 Norm = Callable[..., Any]
+
+batch_norm = functools.partial(nn.BatchNorm, momentum=0.9, epsilon=1e-5)  # PyTorch's
 
 
 def normalize(

@@ -29,6 +29,10 @@ def test_true_boxes_are_green_and_found_ones_red():
         "boxes": np.array([[[3.0, 3, 5, 5]]]),
         "classes": np.array([[0]]),
     }
+    batch["input"] = np.full((1, 6, 6, 3), 51, np.uint8)  # bytes, a fifth of white
+    grey = boxes.pictures(taught, lambda outputs: outputs, batch)(found, None).pixels
+    assert (grey[0, 10, 10] == 0.2).all()
+    batch["input"] = np.zeros((1, 6, 6, 1))
     show = boxes.pictures(taught, lambda outputs: outputs, batch, scale=2)
     pixels = show(found, None).pixels
     assert pixels.shape == (1, 12, 12, 3)

@@ -27,7 +27,7 @@ def _mixture() -> learner.Learner:
 
 def _state_space() -> learner.Learner:
     model = mamba.Mamba(11, width=8, depth=1, states=3)
-    return gradient.supervised(model, classification.next_token, optax.sgd(1e-2, momentum=0.9))
+    return gradient.supervised(model, classification.in_bits, optax.sgd(1e-2, momentum=0.9))
 
 
 LEARNERS: dict[str, catalogue.Case] = {

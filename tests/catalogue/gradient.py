@@ -65,7 +65,7 @@ LEARNERS: dict[str, catalogue.Case] = {
     "lstm": catalogue.Case(
         lambda: _supervised(
             rnn.RNN(outputs=11, cell="lstm", width=8, vocabulary=11),
-            classification.next_token,
+            classification.in_bits,
             clip=1.0,
         ),
         _tokens,
@@ -73,7 +73,7 @@ LEARNERS: dict[str, catalogue.Case] = {
     "gpt": catalogue.Case(
         lambda: _supervised(
             gpt.GPT(vocabulary=11, length=6, width=8, depth=1, heads=2, positions="rotary"),
-            classification.next_token,
+            classification.in_bits,
         ),
         _tokens,
     ),

@@ -2,6 +2,7 @@
 
 import datetime
 import gzip
+import inspect
 
 import numpy as np
 import pytest
@@ -139,6 +140,16 @@ BAD = {
         "FILE, line 5: column 'a' must hold a number, got '3o'. "
         "Mend it, leave it empty, or read the column as words.",
     ),
+    "decimal commas": (
+        b"a;b\n1,5;x\n2,5;y\n3;y\n",
+        "FILE, line 2: column 'a' must have its numbers without commas, got '1,5'. "
+        "Write decimals with a point and thousands without a mark, or read the column as words.",
+    ),
+    "thousands": (
+        b'a,b\n900,x\n"1,000",x\n"12,000",y\n',
+        "FILE, line 3: column 'a' must have its numbers without commas, got '1,000'. "
+        "Write decimals with a point and thousands without a mark, or read the column as words.",
+    ),
     "infinity": (
         b"a,b\n1,x\ninf,y\n",
         "FILE, line 3: column 'a' must be finite, got an infinity.",
@@ -158,6 +169,10 @@ BAD = {
     "constant": (
         b"a,b\n1,x\n2,x\n",
         "The target 'b' of FILE must be of two classes or more, got 'x' alone.",
+    ),
+    "one number": (
+        b"a,b\n1,3\n2,3\n",
+        "The target 'b' of FILE must be of two classes or more, got 3 alone.",
     ),
     "no target": (b"a,c\n1,2\n", "FILE must have the column 'b', got 'a', 'c'."),
 }
@@ -190,6 +205,16 @@ def test_other_refusals(tmp_path):
     assert "must be of numbers, got words such as 'well'" in refused(
         written(tmp_path, frame()), "outcome", kind="numbers"
     )
+    path = written(tmp_path, frame())
+    for options, said in (
+        ({"kind": "class"}, "kind must be one of 'auto', 'classes', 'numbers', got 'class'"),
+        ({"missing": "x"}, "missing must be one of 'fill', 'drop', 'refuse', got 'x'"),
+    ):
+        with pytest.raises(errors.InputError, match=said):
+            inspect.unwrap(tables.read)(path, "age", **options)  # else the types are checked first
+    assert "must be one ASCII character, got '::'" in refused(path, "age", delimiter="::")
+    commas = written(tmp_path, frame().assign(age="1,5"), "commas.csv")
+    assert "age=1,5" in tables.read(commas, "outcome", words=["age"]).names
     lists = pandas.DataFrame({"a": [[1], [2]], "b": [0, 1]})
     assert "must hold numbers, words or dates, got list" in refused(
         written(tmp_path, lists, "lists.parquet"), "b"

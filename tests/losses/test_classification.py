@@ -159,7 +159,7 @@ def test_targets_kept_as_bytes():
 
 def test_next_token_in_nats_and_bits():
     logits, target = drawn(3, 8, 11)
-    measured = metrics.values(classification.next_token(logits, {"target": target}))
+    measured = metrics.values(classification.in_bits(logits, {"target": target}))
     rows = scipy.special.softmax(np.asarray(logits, np.float64), -1).reshape(-1, 11)
     nats = sklearn.metrics.log_loss(np.ravel(target), rows, labels=range(11))
     assert measured == pytest.approx(

@@ -31,6 +31,8 @@ def test_shapes_must_agree():
         errors.InputError, match=r"must have the target's shape \(3,\), got \(3, 1\)\."
     ):
         regression.squared_error(jnp.zeros((3, 1)), {"target": jnp.zeros(3)})
+    with pytest.raises(errors.InputError, match=r"one shape \(b, d\), got \(3, 1\) and \(3,\)"):
+        regression.determination()(jnp.zeros((3, 1)), {"target": jnp.zeros(3)})
 
 
 def test_the_root_is_of_all_batches_together_and_of_what_counts():

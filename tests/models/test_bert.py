@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import safetensors.numpy
 
 from jaxdl import errors
 from jaxdl.losses import classification
@@ -25,7 +26,7 @@ def test_masked_logits_and_gradients_equal_transformers(tmp_path):
 
     def loss(variables):
         logits = model.apply(variables, kept["tokens"], types=kept["types"])
-        mean = classification.hidden_token(logits, batch)["loss"]
+        mean = classification.in_bits(logits, batch)["loss"]
         return mean.total / mean.count, logits
 
     with jax.default_matmul_precision("highest"):
@@ -33,6 +34,21 @@ def test_masked_logits_and_gradients_equal_transformers(tmp_path):
     hf.close(logits, kept["logits"])
     hf.close(value, kept["loss"])
     hf.gradients_close(model, gradient, kept)
+
+
+def test_the_names_of_the_first_published_files_are_read(tmp_path):
+    folder = hf.folder("bert", tmp_path)
+    _, wanted = pretrained.load(folder)
+    tensors = {
+        re.sub(
+            r"LayerNorm\.weight$", "LayerNorm.gamma", re.sub(r"Norm\.bias$", "Norm.beta", name)
+        ): x
+        for name, x in hf.tensors(folder).items()
+    }
+    assert "bert.embeddings.LayerNorm.beta" in tensors
+    safetensors.numpy.save_file(tensors, folder / "model.safetensors")
+    _, found = pretrained.load(folder)
+    jax.tree.map(np.testing.assert_array_equal, found, wanted)
 
 
 def test_classes_and_gradients_equal_transformers(tmp_path):
@@ -58,6 +74,9 @@ def test_classes_and_gradients_equal_transformers(tmp_path):
     ("variant", "count"),
     [
         (bert.bert_tiny, 4_385_920),
+        (bert.bert_mini, 11_170_560),
+        (bert.bert_small, 28_763_648),
+        (bert.bert_medium, 41_373_184),
         (bert.bert_base, 109_482_240),
         (bert.bert_large, 335_141_888),
     ],
@@ -131,3 +150,7 @@ def test_bad_inputs_and_files_are_refused(tmp_path):
         pretrained.load(hf.folder("bert", tmp_path, intermediate_size=65))
     with pytest.raises(errors.InputError, match="learned positions and types, got 'rotary'"):
         pretrained.save(tmp_path / "new", SMALL(positions="rotary"), {"params": {}})
+    for model in (SMALL(act=jax.nn.relu), bert.MaskedLM(SMALL(act=jax.nn.relu, pooler=False))):
+        variables = model.init(jax.random.key(0), TOKENS)
+        with pytest.raises(errors.InputError, match=r"A BERT .* the act transformer\.exact_gelu"):
+            pretrained.save(tmp_path / "new", model, variables)

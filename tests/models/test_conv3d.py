@@ -1,5 +1,6 @@
 """Networks of clips: published sizes, a factored block by hand, time that is seen and not seen."""
 
+import pathlib
 import re
 
 import flax.traverse_util
@@ -10,7 +11,9 @@ import pytest
 
 from jaxdl import errors
 from jaxdl.models import conv3d
+from jaxdl.nn import normalization
 
+FIXTURE = np.load(pathlib.Path(__file__).parents[1] / "fixtures" / "images.npz")
 KEY = jax.random.key(0)
 # C3D of UCF101's classes; R(2+1)D-18 of Kinetics-400's, torchvision's r2plus1d_18
 SIZES = {
@@ -53,6 +56,20 @@ def test_a_factored_convolution_is_space_then_time():
         x, whole, (1, 1, 1), "SAME", dimension_numbers=("NDHWC", "DHWIO", "NDHWC")
     )
     np.testing.assert_allclose(model.apply(variables, x, False), wanted, atol=1e-4)
+
+
+def test_a_block_agrees_with_pytorch():
+    before = "clips/variables/"
+    named = {key[len(before) :]: x for key, x in FIXTURE.items() if key.startswith(before)}
+    parts = {"params": {}, "batch_stats": {}}
+    for key, value in named.items():
+        kind = "batch_stats" if key.endswith(("mean", "var")) else "params"
+        parts[kind][key] = jnp.asarray(value)
+    variables = {k: flax.traverse_util.unflatten_dict(v, sep="/") for k, v in parts.items()}
+    block = conv3d.Block(4, 2, normalization.batch_norm, jax.nn.relu, None)
+    with jax.default_matmul_precision("highest"):
+        found = block.apply(variables, jnp.asarray(FIXTURE["clips/x"]), False)
+    np.testing.assert_allclose(found, FIXTURE["clips/y"], rtol=1e-4, atol=1e-5)
 
 
 def test_stages_halve_time_and_space():

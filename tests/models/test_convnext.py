@@ -15,7 +15,9 @@ from jaxdl.nn import dropout
 
 SIZES = {
     convnext.convnext_tiny: 28_589_128,  # torchvision's, as the rest
+    convnext.convnext_small: 50_223_688,
     convnext.convnext_base: 88_591_464,
+    convnext.convnext_large: 197_767_336,
 }
 
 

@@ -30,14 +30,14 @@ def test_what_is_found_the_loss_and_its_gradients_equal_transformers(tmp_path):
     }
 
     def loss(variables):
-        found = jax.tree.map(lambda x: x[-1:], model.apply(variables, batch["input"]))
+        found = jax.tree.map(lambda x: x[:, -1:], model.apply(variables, batch["input"]))
         mean = set_prediction.loss(found, batch)["loss"]
         return mean.total / mean.count, found
 
     with jax.default_matmul_precision("highest"):
         (value, found), gradient = jax.jit(jax.value_and_grad(loss, has_aux=True))(variables)
-    hf.close(found.logits[-1], kept["logits"])
-    hf.close(found.boxes[-1], kept["boxes"])
+    hf.close(found.logits[:, -1], kept["logits"])
+    hf.close(found.boxes[:, -1], kept["boxes"])
     hf.close(value, kept["loss"])
     ours = pretrained.exported(model, gradient)
     names = [name for name in kept if name.startswith("gradient/")]

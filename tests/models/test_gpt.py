@@ -42,7 +42,7 @@ def test_logits_loss_and_gradients_equal_torch():
 
     def loss(params):
         logits = SMALL().apply({"params": params}, tokens, train=True)
-        mean = classification.next_token(logits, {"target": targets})["loss"]
+        mean = classification.in_bits(logits, {"target": targets})["loss"]
         return mean.total / mean.count, logits
 
     with jax.default_matmul_precision("highest"):

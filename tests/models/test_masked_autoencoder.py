@@ -10,7 +10,7 @@ import pytest
 
 from jaxdl import errors, experiment, metrics
 from jaxdl.models import masked_autoencoder, pretrained
-from jaxdl.nn import patches, positions
+from jaxdl.nn import patches, positions, transformer
 from jaxdl.train import mesh
 
 
@@ -50,6 +50,7 @@ def test_positions_are_the_published_ones():
     [
         (masked_autoencoder.mae_base, 111_655_680),
         (masked_autoencoder.mae_large, 329_239_296),
+        (masked_autoencoder.mae_huge, 656_613_964),
     ],
 )
 def test_published_sizes(variant, count):
@@ -70,7 +71,10 @@ def test_a_class_token_may_have_learnt_positions():
 def test_what_cannot_be_is_refused(tmp_path):
     with pytest.raises(errors.InputError, match='must be "learned" or "sines", got \'none\''):
         masked_autoencoder.MaskedAutoencoder(positions="none")
-    model = masked_autoencoder.MaskedAutoencoder(token=True)
+    with pytest.raises(errors.InputError, match=r"the act transformer\.exact_gelu, got another"):
+        pretrained.save(tmp_path / "new", masked_autoencoder.mae_base(act=jax.nn.relu), {})
+    act = transformer.exact_gelu
+    model = masked_autoencoder.MaskedAutoencoder(token=True, act=act)
     with pytest.raises(errors.InputError, match="a class token, positions of sines, a size"):
         pretrained.save(tmp_path / "new", model, {"params": {}})
 

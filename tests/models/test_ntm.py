@@ -46,15 +46,23 @@ def addressed(memory, before, said):
 
 
 def literal(params, x, size, reads):
-    """The machine with a feed-forward controller, one sequence (t, d), in float64."""
+    """The machine of either controller, one sequence (t, d), in float64."""
     p = {name: np.asarray(leaf, np.float64) for name, leaf in params.items() if name[0] not in "co"}
     dense = {name: jax.tree.map(np.float64, params[name]) for name in ("controller", "output")}
     memory, read = np.tile(p["memory"], (p["places"].shape[1], 1)), p["read"]
     places = [np.array(softmax(row)) for row in p["places"]]
+    state = cell = np.zeros(len(p["heads_kernel"]))
     outputs, trace = [], []
     for step in x:
         hidden = step @ dense["controller"]["kernel"] + dense["controller"]["bias"]
-        hidden = np.tanh(hidden + read @ p["read_kernel"])
+        hidden = hidden + read @ p["read_kernel"]
+        if "recurrent_kernel" in p:  # Graves 2013, "Generating sequences", without peepholes
+            i, f, g, o = np.split(hidden + state @ p["recurrent_kernel"], 4)
+            i, f, o = (np.array([sigmoid(v) for v in gate]) for gate in (i, f, o))
+            cell = f * cell + i * np.tanh(g)
+            hidden = state = o * np.tanh(cell)
+        else:
+            hidden = np.tanh(hidden)
         said = hidden @ p["heads_kernel"] + p["heads_bias"]
         told = said[: -2 * size].reshape(1 + reads, size + 6)
         erase, add = said[-2 * size : -size], np.tanh(said[-size:])
@@ -73,9 +81,10 @@ def literal(params, x, size, reads):
     return np.array(outputs), np.array(trace)
 
 
-def test_equations():
+@pytest.mark.parametrize("controller", ntm.CONTROLLERS)
+def test_equations(controller):
     reads = 2
-    model = ntm.NTM(outputs=3, width=5, slots=6, size=4, reads=reads)
+    model = ntm.NTM(outputs=3, controller=controller, width=5, slots=6, size=4, reads=reads)
     x = jax.random.normal(jax.random.key(0), (2, 7, 2))
     params = model.init(jax.random.key(1), x)["params"]
     # Away from the tidy first values, so that every gate is somewhere in between.

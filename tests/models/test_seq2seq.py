@@ -75,7 +75,7 @@ def all_of(model, variables, row, length):
 @pytest.mark.parametrize("exponent", [0.0, 1.0])
 def test_a_wide_beam_finds_what_is_likeliest_of_all(exponent):
     model, variables = small()
-    found = seq2seq.beam(model, variables, SOURCE, 3, 100, exponent)
+    found = seq2seq.write(model, variables, SOURCE, 3, beams=100, exponent=exponent)
     for row in range(3):
         tokens, totals, lengths = all_of(model, variables, row, 3)
         order = np.argsort(-totals / lengths**exponent)
@@ -87,7 +87,7 @@ def test_a_wide_beam_finds_what_is_likeliest_of_all(exponent):
 
 def test_a_beam_of_one_is_greedy_and_what_it_writes_is_whole():
     model, variables = small()
-    written = seq2seq.greedy(model, variables, SOURCE, 5)
+    written = seq2seq.write(model, variables, SOURCE, 5).tokens[:, 0]
     before = jnp.concatenate([jnp.full((3, 1), seq2seq.START), written[:, :-1]], axis=1)
     logits = model.apply(variables, {"source": SOURCE, "target": before})
     inside = written > 0
@@ -104,5 +104,5 @@ def test_refusals():
     with pytest.raises(errors.InputError, match="words must be at least 3, got 2"):
         seq2seq.Seq2Seq(5, 2)
     model, variables = small()
-    with pytest.raises(errors.InputError, match="must be at least 1, got length=0 and beams=4"):
-        seq2seq.beam(model, variables, SOURCE, 0)
+    with pytest.raises(errors.InputError, match="must be at least 1, got length=0 and beams=1"):
+        seq2seq.write(model, variables, SOURCE, 0)

@@ -61,6 +61,7 @@ def test_buckets_equal_those_of_transformers():
         (t5.t5_base, 222_903_552),
         (t5.t5_large, 737_668_096),
         (t5.t5_v1_1_small, 76_961_152),
+        (t5.t5_v1_1_base, 247_577_856),
     ],
 )
 def test_published_sizes(variant, count):
@@ -157,6 +158,10 @@ def test_bad_fields_and_inputs_are_refused():
     with pytest.raises(errors.InputError, match="must exceed half of its buckets, got 4 and 8"):
         SMALL(farthest=4)
     model, variables = made()
+    long = {"source": TEXT, "target": jnp.zeros((2, 7), jnp.int32)}
+    assert jax.eval_shape(model.apply, variables, long).shape == (2, 7, 7)
+    with pytest.raises(errors.InputError, match="must have at most 6 tokens, its context, got 7"):
+        model.apply(variables, TEXT, long["target"], method="begin")
     with pytest.raises(errors.InputError, match="at most its length 6, got 7"):
         t5.write(model, variables, TEXT, 7)
     with pytest.raises(errors.InputError, match="at least 1, got length=0 and beams=1"):

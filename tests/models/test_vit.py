@@ -93,3 +93,5 @@ def test_bad_inputs_and_files_are_refused(tmp_path):
         jax.eval_shape(SMALL().init, jax.random.key(0), jnp.zeros((1, 4, 4, 3)))
     with pytest.raises(errors.InputError, match="must have the pool token, got 'mean'"):
         pretrained.save(tmp_path / "new", SMALL(pool="mean"), {"params": {}})
+    with pytest.raises(errors.InputError, match=r"A ViT .* the act transformer\.exact_gelu, got"):
+        pretrained.save(tmp_path / "new", SMALL(act=jax.nn.relu), {"params": {}})

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from jaxdl import errors
-from jaxdl.models import resnet, wide_resnet
+from jaxdl.models import wide_resnet
+from jaxdl.nn import normalization
 
 FIXTURE = np.load(pathlib.Path(__file__).parents[1] / "fixtures" / "images.npz")
 SIZES = {
@@ -35,7 +36,7 @@ def test_block_agrees_with_pytorch(name, block, width):
             layer, leaf = key.removeprefix(before).split("/")
             kind = "batch_stats" if leaf in ("mean", "var") else "params"
             variables[kind].setdefault(layer, {})[leaf] = jnp.asarray(value)
-    made = block(width, 2, resnet.batch_norm, nn.relu, 0.0, None)
+    made = block(width, 2, normalization.batch_norm, nn.relu, 0.0, None)
     with jax.default_matmul_precision("highest"):
         found = made.apply(variables, jnp.asarray(FIXTURE[f"{name}/x"]), False)
     np.testing.assert_allclose(found, FIXTURE[f"{name}/y"], rtol=1e-5, atol=1e-5)

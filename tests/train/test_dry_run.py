@@ -19,7 +19,7 @@ from jaxdl.train import dry_run, program, simulate
 def small(**changes):
     """A GPT whose state of 12 bytes a parameter is easily counted."""
     model = gpt.GPT(vocabulary=256, length=16, width=32, depth=1, heads=4)
-    learner = gradient.supervised(model, classification.next_token, optax.adamw(1e-3))
+    learner = gradient.supervised(model, classification.in_bits, optax.adamw(1e-3))
     corpus = text.encode("abc" * 1000)
     return run.Run(learner=learner, train=batches.windows(corpus, 16, 8), steps=10, **changes)
 

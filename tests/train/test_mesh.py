@@ -96,7 +96,7 @@ def test_without_a_rule_the_largest_divisible_dimension_goes_over_fsdp():
 
 def test_moments_and_averages_lie_where_their_parameters_do():
     model = gpt.GPT(vocabulary=64, length=8, width=32, depth=1, heads=4)
-    learner = gradient.supervised(model, classification.next_token, optax.adamw(1e-3), average=0.9)
+    learner = gradient.supervised(model, classification.in_bits, optax.adamw(1e-3), average=0.9)
     tokens = {"input": jnp.zeros((2, 8), jnp.int32), "target": jnp.zeros((2, 8), jnp.int32)}
     state = jax.eval_shape(learner.init, jax.random.key(0), tokens)
     specs = laid_out(state, {"data": 2, "fsdp": 2, "tensor": 2}, gpt.RULES)

@@ -122,6 +122,11 @@ def test_large_data_are_sampled_and_said_to_be(monkeypatch):
     flow = streams.dataset(lambda seed: stream(data, 8).repeat(), 8)  # without an end
     part = report.of(flow, {})[0]
     assert (part.size, part.looked_at) == (None, 24)
+    monkeypatch.setattr(report, "EXAMPLES", 10)
+    part = report.of(batches.shuffled(data, 8), {})[0]
+    assert sorted(part.rows.values()) == list(range(0, 100, 10))
+    flow = streams.dataset(lambda seed: stream(data, 8).repeat(), 8)
+    assert report.of(flow, {})[0].looked_at == 16
 
 
 def test_windows_of_text_and_no_data():
