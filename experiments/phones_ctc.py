@@ -2,8 +2,7 @@
 
 Data: 4,000 made utterances of three to eight of ten phones by a formant synthesiser, with speakers,
 glides and noise 20 to 35 dB below the voice; 300 for the test.
-Cost: two minutes on an idle CPU core.
-Scores: test/phone_error 0.0037 (one seed).
+Cost: 25 s on a CPU core. Scores: test/phone_error 0.0033 (3 seeds, sd 0.0004).
 
     python -m jaxdl.launch phones_ctc --encoder conformer
 """

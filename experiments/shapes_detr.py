@@ -2,9 +2,9 @@
 
 Data: 16,384 made images of 32×32 pixels with one to three shapes and their boxes, mirrored and
 turned at random; 500 for the test.
-Cost: 3 minutes on an idle CPU core.
-Scores: test/ap 0.882 and test/ap50 0.990 (one seed), still rising by 0.005 in 300 steps; the
-detector without anchors (shapes_detector) has 0.944 in half of the steps.
+Cost: 5 minutes on a CPU core.
+Scores: test/ap 0.942 and test/ap50 0.995 (one seed), after 3,000 steps 0.882 and 0.990; the
+detector without anchors (shapes_detector) has 0.954 and 0.998 after 2,000.
 
     python -m jaxdl.launch shapes_detr --queries 12
 """
@@ -32,7 +32,7 @@ def experiment(
     learning_rate: float = 1e-3,
     batch_size: int = 32,
     images: int = 16384,
-    steps: int = 3000,
+    steps: int = 8000,
 ) -> Run:
     """AdamW with a warm-up and a cosine; the test reads a moving average of the parameters."""
     train, test = shapes.load(images)
@@ -65,6 +65,6 @@ def experiment(
         tests={"test": batches.once(test, 250)},
         steps=steps,
         summaries={"boxes": boxes.pictures(taught, decode, shown)},
-        expect=(AtLeast("test/ap", 0.86), AtLeast("test/ap50", 0.98)),
+        expect=(AtLeast("test/ap", 0.93), AtLeast("test/ap50", 0.99)),
         rules=detr.RULES,
     )
