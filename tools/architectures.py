@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 YEAR = r"(?:1[89]|20)\d\d"
 MOST = 6  # experiments in a row
+COLON = "\0"  # in the place of a title's
 
 
 class Architecture(NamedTuple):
@@ -65,12 +66,16 @@ def source(text: str) -> str:
         return ""
     if not re.fullmatch(YEAR, year[1]):
         return year[1]  # (Elman 1990)
-    sentence = re.split(r"(?<=[a-z0-9\)\"])[.:] ", text[: year.start()])[-1]
-    return f"{sentence.strip()} ({year[1]})"
+    # A title has a colon of its own.
+    quoted = re.sub(r'"[^"]*"', lambda found: found[0].replace(": ", COLON), text[: year.start()])
+    sentence = re.split(r"(?<=[a-z0-9\)\"])[.:] ", quoted)[-1].replace(COLON, ": ").strip()
+    return f"{sentence} ({year[1]})"
 
 
 def table(root: pathlib.Path, scores: str) -> str:
-    """As Markdown; `scores` is the table of scores, whose cells are used again."""
+    """As Markdown; `scores` is the table of scores, whose cells are used again. Experiments that it
+    does not have come last, by their names alone.
+    """
     rows: Mapping[str, list[str]] = {
         row.split("`")[1]: [cell.strip() for cell in row.split("|")]
         for row in scores.splitlines()
@@ -78,13 +83,14 @@ def table(root: pathlib.Path, scores: str) -> str:
     }
     lines = ["| architecture | published | experiment | reached | time |", "|---|---|---|---|---|"]
     for one in found(root):
-        measured = [(name, rows[name]) for name in one.experiments if name in rows][:MOST]
+        shown = sorted(one.experiments, key=lambda name: name not in rows)[:MOST]
+        measured = [rows[name] for name in shown if name in rows]
         cells = (
             f"`{one.name}`: {one.about}",
             one.source,
-            "<br>".join(f"`{name}`" for name, _ in measured),
-            "<br>".join(f"{row[3].split('<br>')[0]} {_first(row[5])}" for _, row in measured),
-            "<br>".join(row[6] for _, row in measured),
+            "<br>".join(f"`{name}`" for name in shown),
+            "<br>".join(f"{row[3].split('<br>')[0]} {_first(row[5])}" for row in measured),
+            "<br>".join(row[6] for row in measured),
         )
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)

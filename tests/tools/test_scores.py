@@ -72,7 +72,7 @@ def test_the_table_has_a_row_for_each_and_keeps_those_not_measured(scores):
 
 MODEL = '''"""A thing: small, and quick (Elder 1990).
 
-Author and Other, "On things" (1986). More.
+Author and Other, "On things: a view" (1986). More.
 """
 
 class Thing(nn.Module):
@@ -118,7 +118,8 @@ def test_the_architectures_are_told_from_the_tree(scores, checkout, monkeypatch)
         (checkout / "README.md").read_text().partition("<!-- architectures: begin -->")
     )
     assert after.splitlines()[3:] == [
-        '| `base`: A thing | Author and Other, "On things" (1986) |  |  |  |',
+        '| `base`: A thing | Author and Other, "On things: a view" (1986) '
+        "| `y_base`<br>`z_base` |  |  |",
         "| `thing`: A thing | Elder 1990 | `x_thing` | test/a **2** | 3 s |",
         "<!-- architectures: end -->",
         "C",
