@@ -6,6 +6,13 @@ Every other exception is a fault of the program and keeps its traceback.
 import importlib
 from typing import Any
 
+# Module -> the extra of this package that brings it.
+EXTRAS = {"torch": "parity", "pytest": "test", "beartype": "test", "optuna": "search"}
+EXTRAS |= {"cmaes": "search", "submitit": "slurm", "mctx": "rl", "pgx": "rl"}
+EXTRAS |= {"statsmodels": "series", "pyarrow": "tables", "pandas": "tables", "rdkit": "molecules"}
+EXTRAS |= {"safetensors": "interop", "tokenizers": "interop", "sacrebleu": "text"}
+EXTRAS |= {"jiwer": "speech", "pycocotools": "detection"}
+
 
 class UserError(Exception):
     """The message is all a user needs: the thing, the rule, the value and the remedy."""
@@ -18,7 +25,7 @@ class InputError(UserError, ValueError):
 
 
 class MissingError(InputError):
-    """A library that the user installs, if it is wanted, is not there: see `library`."""
+    """A library that the user installs, if it is wanted, is not there: see `needed`."""
 
 
 class StorageError(UserError, OSError):
@@ -39,15 +46,17 @@ class FaultError(UserError, RuntimeError):
     exit_code = 1
 
 
-def library(thing: str, name: str, install: str) -> Any:
+def needed(thing: str, name: str) -> Any:
     """A module of a library that not everybody has; MissingError says how to install it.
 
-    thing: what needs it, "Tree search". install: "jaxdl[rl]", as pip takes it.
+    thing: what needs it, "Tree search".
     """
     try:
         return importlib.import_module(name)
     except ImportError as error:
+        library = name.partition(".")[0]
+        install = f"jaxdl[{EXTRAS[library]}]" if library in EXTRAS else library
         raise MissingError(
-            f"{thing} must have {name.partition('.')[0]}, which is not installed: {error}.\n"
+            f"{thing} must have {library}, which is not installed: {error}.\n"
             f'Install it with: pip install "{install}"'
         ) from error

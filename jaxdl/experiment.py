@@ -20,12 +20,6 @@ from typing import Any
 from jaxdl import errors
 
 FUNCTION = "experiment"
-# Module -> the extra of this package that brings it.
-EXTRAS = {"torch": "parity", "pytest": "test", "beartype": "test", "optuna": "search"}
-EXTRAS |= {"cmaes": "search", "submitit": "slurm", "mctx": "rl", "pgx": "rl"}
-EXTRAS |= {"statsmodels": "series", "pyarrow": "tables", "pandas": "tables", "rdkit": "molecules"}
-EXTRAS |= {"safetensors": "interop", "tokenizers": "interop", "sacrebleu": "text"}
-EXTRAS |= {"jiwer": "speech", "pycocotools": "detection"}
 
 _LIGHT = frozenset(  # what a signature may need without making `--help` slow
     (
@@ -180,7 +174,7 @@ def explained(name: str, path: pathlib.Path | None) -> Iterator[None]:
             if own:
                 lines.append(f"  {shown(path)}, line {own[-1].lineno}: {own[-1].line}")
         if isinstance(error, ImportError):
-            extra = EXTRAS.get((error.name or "").split(".")[0])
+            extra = errors.EXTRAS.get((error.name or "").split(".")[0])
             if extra is not None:
                 lines.append(f'  Install it with: pip install "jaxdl[{extra}]"')
         lines[0] = f"{name} could not be built: {lines[0]}"

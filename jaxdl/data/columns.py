@@ -185,7 +185,7 @@ def _check_text(file: File, name: str, chunked: Any) -> None:
 
 
 def _csv(path: pathlib.Path, words: Sequence[str], delimiter: str | None) -> Any:
-    errors.library("A table", "pyarrow", "jaxdl[tables]")
+    errors.needed("A table", "pyarrow")
     import pyarrow as pa
     from pyarrow import csv
 
@@ -225,7 +225,7 @@ def _csv(path: pathlib.Path, words: Sequence[str], delimiter: str | None) -> Any
 
 
 def _parquet(path: pathlib.Path) -> Any:
-    errors.library("A table", "pyarrow", "jaxdl[tables]")
+    errors.needed("A table", "pyarrow")
     import pyarrow as pa
     from pyarrow import parquet
 

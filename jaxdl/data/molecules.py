@@ -197,7 +197,7 @@ def _one_hot(place: int, size: int) -> list[float]:
 
 def _rdkit() -> Any:
     """What is used of it."""
-    errors.library("Molecules", "rdkit", "jaxdl[molecules]")
+    errors.needed("Molecules", "rdkit")
     from rdkit import Chem, RDConfig, rdBase
     from rdkit.Chem import Crippen, rdMolDescriptors
 

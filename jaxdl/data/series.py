@@ -100,6 +100,6 @@ def _examples(windows: Float[np.ndarray, "n steps"], past: int) -> splits.Exampl
 
 
 def _read(name: str) -> Series:
-    datasets = errors.library(f"The series {name}", "statsmodels.datasets", "jaxdl[series]")
+    datasets = errors.needed(f"The series {name}", "statsmodels.datasets")
     table: Any = getattr(datasets, name).load_pandas().data
     return table.to_numpy(np.float64)[:, -1]

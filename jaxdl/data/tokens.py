@@ -63,7 +63,7 @@ class Tokenizer:
 
 def read(path: str | pathlib.Path) -> Tokenizer:
     """The tokenizer of a file, or of the `tokenizer.json` in a folder."""
-    tokenizers = errors.library("A tokenizer's file", "tokenizers", "jaxdl[interop]")
+    tokenizers = errors.needed("A tokenizer's file", "tokenizers")
     path = pathlib.Path(path).expanduser()
     path = path / "tokenizer.json" if path.is_dir() else path
     if not path.is_file():

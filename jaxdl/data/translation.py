@@ -148,7 +148,7 @@ def bleu() -> Callable[[dict[str, Any]], float]:
 
     errors.MissingError: sacrebleu is not installed.
     """
-    sacrebleu = errors.library("BLEU", "sacrebleu", "jaxdl[text]")
+    sacrebleu = errors.needed("BLEU", "sacrebleu")
 
     def score(pairs: dict[str, Any]) -> float:
         written, wanted = (list(map(decode, pairs[name])) for name in ("written", "wanted"))

@@ -55,4 +55,4 @@ def _tolerated() -> Iterator[None]:
 
 
 def _library() -> Any:
-    return errors.library("This environment", "brax.envs", "brax")
+    return errors.needed("This environment", "brax.envs")

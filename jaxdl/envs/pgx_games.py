@@ -47,4 +47,4 @@ def load(name: str, longest: int) -> games.Game:
 
 
 def _made(name: str) -> Any:
-    return errors.library(f"The game {name}", "pgx", "jaxdl[rl]").make(name)
+    return errors.needed(f"The game {name}", "pgx").make(name)

@@ -23,7 +23,7 @@ Player = Callable[[games.Position, Any], Any]  # (positions, key) -> a move in e
 
 def imported() -> Any:
     """The library mctx."""
-    return errors.library("Tree search", "mctx", "jaxdl[rl]")
+    return errors.needed("Tree search", "mctx")
 
 
 def masked(logits: Float[Array, "*b a"], legal: Bool[Array, "*b a"]) -> Float[Array, "*b a"]:

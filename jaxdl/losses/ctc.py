@@ -157,4 +157,4 @@ def _text(symbols: Any) -> str:
 
 
 def _library() -> Any:
-    return errors.library("Error rates", "jiwer", "jaxdl[speech]")
+    return errors.needed("Error rates", "jiwer")

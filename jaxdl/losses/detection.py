@@ -157,7 +157,5 @@ def _found(found: Detections) -> np.ndarray:
 
 def _library() -> tuple[Any, Any]:
     names = ("pycocotools.coco", "pycocotools.cocoeval")
-    coco, cocoeval = (
-        errors.library("Average precision", name, "jaxdl[detection]") for name in names
-    )
+    coco, cocoeval = (errors.needed("Average precision", name) for name in names)
     return coco, cocoeval

@@ -219,17 +219,12 @@ RULES = (
 
 
 def _from_config(config: pretrained.Config, pooler: bool) -> BERT:
-    width = config["hidden_size"]
-    if config["intermediate_size"] != 4 * width:
-        raise errors.InputError(
-            "A BERT's intermediate_size must be 4 times its hidden_size, "
-            f"got {config['intermediate_size']} and {width}."
-        )
+    pretrained.four_times("BERT", config)
     return BERT(
         vocabulary=config["vocab_size"],
         length=config["max_position_embeddings"],
         types=config["type_vocab_size"],
-        width=width,
+        width=config["hidden_size"],
         depth=config["num_hidden_layers"],
         heads=config["num_attention_heads"],
         padding=config.get("pad_token_id", 0),

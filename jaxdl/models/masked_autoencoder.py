@@ -134,12 +134,7 @@ mae_huge = functools.partial(published, patch=14, width=1280, depth=32, heads=16
 
 def _from_config(config: pretrained.Config) -> MaskedAutoencoder:
     for name in ("", "decoder_"):
-        width, hidden = config[name + "hidden_size"], config[name + "intermediate_size"]
-        if hidden != 4 * width:
-            raise errors.InputError(
-                f"A MaskedAutoencoder's {name}intermediate_size must be 4 times its "
-                f"{name}hidden_size, got {hidden} and {width}."
-            )
+        pretrained.four_times("MaskedAutoencoder", config, name)
     return published(
         patch=config["patch_size"],
         width=config["hidden_size"],

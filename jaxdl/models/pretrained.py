@@ -89,6 +89,16 @@ def exact_gelu(model: Any) -> None:
         )
 
 
+def four_times(name: str, config: Config, of: str = "") -> None:
+    """Refuse perceptrons of blocks that are not four times as wide as these; of: "decoder_"."""
+    width, hidden = config[of + "hidden_size"], config[of + "intermediate_size"]
+    if hidden != 4 * width:
+        raise errors.InputError(
+            f"A {name}'s {of}intermediate_size must be 4 times its {of}hidden_size, "
+            f"got {hidden} and {width}."
+        )
+
+
 def labels(classes: int) -> Config:
     """What a config tells of so many classes that have no names."""
     names = {str(i): f"LABEL_{i}" for i in range(classes)}

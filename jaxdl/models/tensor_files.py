@@ -107,5 +107,5 @@ def _json(path: pathlib.Path) -> dict[str, Any]:
 
 
 def _library() -> Any:
-    errors.library("Pretrained models", "safetensors.numpy", "jaxdl[interop]")
-    return errors.library("Pretrained models", "safetensors", "jaxdl[interop]")
+    errors.needed("Pretrained models", "safetensors.numpy")
+    return errors.needed("Pretrained models", "safetensors")

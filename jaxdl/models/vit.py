@@ -105,18 +105,13 @@ RULES = transformer.RULES  # of where parameters lie on a mesh, for Run.rules
 
 
 def _from_config(config: pretrained.Config) -> ViT:
-    width = config["hidden_size"]
-    if config["intermediate_size"] != 4 * width:
-        raise errors.InputError(
-            "A ViT's intermediate_size must be 4 times its hidden_size, "
-            f"got {config['intermediate_size']} and {width}."
-        )
+    pretrained.four_times("ViT", config)
     return ViT(
         classes=pretrained.classes(config),
         size=config["image_size"],
         channels=config["num_channels"],
         patch=config["patch_size"],
-        width=width,
+        width=config["hidden_size"],
         depth=config["num_hidden_layers"],
         heads=config["num_attention_heads"],
         epsilon=config.get("layer_norm_eps", 1e-12),
