@@ -17,6 +17,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxdl import summary
+
+_LOOKED_AT = 100  # classes
 Leaf = Any  # a scalar or array, a tracer, or whatever a JAX transformation puts in its place
 
 
@@ -90,6 +93,10 @@ class Confusion:
             else float("nan"),
         }
 
+    def shown(self) -> summary.Confusion | None:
+        """The matrix, where it is of so few classes that a person can look at it."""
+        return summary.Confusion(self.matrix) if len(self.matrix) <= _LOOKED_AT else None
+
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
@@ -129,6 +136,10 @@ class ScoreHistogram:
             "auprc": _ratio(np.sum(positive * precision), positive.sum()),
             "ece": self._calibration_error(15),
         }
+
+    def shown(self) -> summary.Curve:
+        """The curve of precision against recall."""
+        return summary.Curve(self.positive, self.negative)
 
     def _calibration_error(self, groups: int) -> float:
         """Mean |confidence - frequency| over equal groups of score, weighted by their size (Guo
@@ -193,15 +204,23 @@ class Collected:
     numbers.
 
     finish: (arrays) -> float or {name: float}, usually a call of the field's standard library.
+    show: (arrays) -> a picture or a curve of them, where there is one.
     Evaluation only: what a training step returns is summed in the graph.
     """
 
     arrays: Leaf
     finish: Callable[[Any], Any] = dataclasses.field(metadata={"static": True})
+    show: Callable[[Any], summary.Kind] | None = dataclasses.field(
+        default=None, metadata={"static": True}
+    )
 
     def value(self) -> Any:
         """What `finish` makes of the arrays."""
         return self.finish(jax.tree.map(np.asarray, self.arrays))
+
+    def shown(self) -> summary.Kind | None:
+        """What `show` makes of the arrays."""
+        return None if self.show is None else self.show(jax.tree.map(np.asarray, self.arrays))
 
 
 def merge(a: dict[str, Any], b: dict[str, Any]) -> dict[str, Any]:
@@ -233,6 +252,12 @@ def values(metrics: dict[str, Any]) -> dict[str, float]:
         parts = value if isinstance(value, dict) else {"": value}
         out |= {f"{name}/{part}" if part else name: float(number) for part, number in parts.items()}
     return out
+
+
+def shown(metrics: dict[str, Any]) -> dict[str, summary.Kind]:
+    """Name to picture or curve, of those metrics that have one."""
+    found = {name: metric.shown() for name, metric in metrics.items() if hasattr(metric, "shown")}
+    return {name: item for name, item in found.items() if item is not None}
 
 
 def _ratio(part: float, whole: float) -> float:

@@ -12,7 +12,7 @@ from jaxdl import errors, learner, summary
 from jaxdl.data import batches
 from jaxdl.nn import limits
 
-Shown = summary.Image | summary.Histogram | summary.Text | float
+Show = Callable[[Any, Any], summary.Shown | Mapping[str, summary.Shown]]  # of (state, key)
 Strategy = Literal["auto", "unrolled", "rolled", "single"]
 
 
@@ -99,7 +99,8 @@ class Run:
     monitor: which evaluation is the best, Highest("test/accuracy") or Lowest("test/loss"); None
         takes the first metric of `expect`, else the loss of the first test.
     patience: stop after so many evaluations without a better one; None never does.
-    summaries: tag -> function (state, key) -> Image, Histogram, Text or float, shown at evaluation.
+    summaries: tag -> function (state, key) -> what is shown at an evaluation: an Image, a Text or
+        another kind of jaxdl/summary.py, a float, or several of them by name, as "tag/name".
     expect: the score this run is to reach, or several, for the README's table and tools/scores.py.
     strategy: how steps run on the device, see jaxdl/train/dispatch.py.
     chunk: the most steps in one dispatch; None chooses by the cost of a step.
@@ -120,7 +121,7 @@ class Run:
     keep: int = 2
     monitor: Highest | Lowest | None = None
     patience: int | None = None
-    summaries: Mapping[str, Callable[[Any, Any], Shown]] = dataclasses.field(default_factory=dict)
+    summaries: Mapping[str, Show] = dataclasses.field(default_factory=dict)
     expect: AtLeast | AtMost | Sequence[AtLeast | AtMost] | None = None
     strategy: Strategy = "auto"
     chunk: int | None = None

@@ -12,9 +12,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Integer
+from scipy import special
 from sklearn import metrics as curves
 
-from jaxdl import metrics
+from jaxdl import metrics, summary
 
 
 def cross_entropy(logits: Float[Array, "*b k"], batch: dict[str, Any]) -> dict[str, Any]:
@@ -54,7 +55,7 @@ def ranking(logits: Float[Array, "b 2"], batch: dict[str, Any]) -> dict[str, Any
     Of the logits' difference, in which the probabilities that round to 0 and 1 still differ.
     """
     scores = logits[:, 1].astype(jnp.float32) - logits[:, 0].astype(jnp.float32)
-    return {"ranking": metrics.Collected((scores, batch["target"]), _ranking)}
+    return {"ranking": metrics.Collected((scores, batch["target"]), _ranking, _curve)}
 
 
 def _ranking(arrays: tuple[np.ndarray, np.ndarray]) -> dict[str, float]:
@@ -65,6 +66,13 @@ def _ranking(arrays: tuple[np.ndarray, np.ndarray]) -> dict[str, float]:
         "auroc": float(curves.roc_auc_score(target, scores)),
         "average_precision": float(curves.average_precision_score(target, scores)),
     }
+
+
+def _curve(arrays: tuple[np.ndarray, np.ndarray]) -> summary.Curve:
+    """Precision against recall, with thresholds on the probability."""
+    chances, target = special.expit(arrays[0].astype(np.float64)), arrays[1] > 0
+    parts = (np.histogram(chances[where], 1000, (0, 1))[0] for where in (target, ~target))
+    return summary.Curve(*parts)
 
 
 def confusion(logits: Float[Array, "b k"], batch: dict[str, Any]) -> dict[str, Any]:

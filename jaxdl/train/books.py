@@ -9,7 +9,7 @@ import numpy as np
 
 from jaxdl import run as runs
 from jaxdl import summary
-from jaxdl.train import event_file, record, returned, tensorboard
+from jaxdl.train import event_file, graph, record, returned, tensorboard
 
 History = dict[str, tuple[np.ndarray, np.ndarray]]  # tag -> (steps, values)
 
@@ -58,6 +58,7 @@ class Books:
         self.failed: tuple[int, str] | None = None  # the step, and what was not finite
         self.ended: tuple[int, str] | None = None  # the step, and the status, of what is over
         self._writer: tensorboard.Writer | None = None
+        self._arranged = False  # whether the charts are
 
     # --- begin
 
@@ -81,10 +82,12 @@ class Books:
         for tag, points in event_file.scalars(self.folder, step).items():
             self.history[tag] = [(at, _rounded(value)) for at, value in points]
 
-    def open(self, step: int, texts: Mapping[str, summary.Text]) -> None:
-        """Begin to write at a step; the texts go into a new run's first page."""
-        if not self.writes:
-            return
+    def open(
+        self, step: int, texts: Mapping[str, summary.Text], traced: graph.Traced | None
+    ) -> None:
+        """Begin to write at a step; a new run begins with the texts, and the graph of its
+        evaluation.
+        """
         self._writer = tensorboard.Writer(self.folder, step)
         parts = [self.launched.experiment, *self.folder.parts[-2:]]
         name = "/".join(dict.fromkeys(parts))  # <experiment>/<run>, or <experiment>/<sweep>/<run>
@@ -92,6 +95,8 @@ class Books:
         self._writer.start(values, name)
         if step == 0:
             self._writer.show(0, texts)
+            if traced is not None:
+                self._writer.graph(traced)
 
     # --- fill in
 
@@ -108,6 +113,12 @@ class Books:
         """Add images, histograms and texts."""
         if self._writer is not None:
             self._writer.show(step, items)
+
+    def arrange(self, step: int) -> None:
+        """Once, when the curves are known: which of them stand on one chart."""
+        if self._writer is not None and not self._arranged:
+            self._writer.layout(step, self.history, self.run.tests)
+            self._arranged = True
 
     def judge(self, step: int, values: Mapping[str, float]) -> bool:
         """Whether this evaluation is the best so far."""

@@ -44,7 +44,7 @@ class EventFile:
         self._folder = folder
         self._pending = bytearray()
         self._failure: str | None = None
-        with _storage(folder):
+        with storage(folder):
             folder.mkdir(parents=True, exist_ok=True)
             # Without Python's buffer, which after a failure would try again when it is closed.
             self._file = (folder / _name(folder)).open("xb", buffering=0)
@@ -67,7 +67,7 @@ class EventFile:
         if self._failure is not None:
             raise errors.StorageError(self._failure)
         try:
-            with _storage(self._folder):
+            with storage(self._folder):
                 while self._pending:
                     written = self._file.write(self._pending)
                     del self._pending[:written]
@@ -84,7 +84,7 @@ class EventFile:
                 self.flush()
         finally:
             # Some network file systems report a full disk only here.
-            with contextlib.suppress(OSError) if self._failure else _storage(self._folder):
+            with contextlib.suppress(OSError) if self._failure else storage(self._folder):
                 self._file.close()
 
 
@@ -122,7 +122,7 @@ def cut(folder: pathlib.Path, step: int) -> bool:
     a tag that is not logged again would keep its abandoned points.
     """
     found = False
-    with _storage(folder):
+    with storage(folder):
         for path in _own_files(folder):
             found = True
             content = path.read_bytes()
@@ -174,7 +174,8 @@ def _masked(data: bytes) -> int:
 
 
 @contextlib.contextmanager
-def _storage(folder: pathlib.Path) -> Iterator[None]:
+def storage(folder: pathlib.Path) -> Iterator[None]:
+    """What cannot be written there raises `errors.StorageError`."""
     try:
         yield
     except OSError as error:

@@ -21,10 +21,15 @@ def arrange(pixels: Any, name: str) -> UInt8[np.ndarray, "h w c"]:
     between them. A small result is enlarged by a whole factor, so that its pixels stay square and
     sharp.
     """
-    batch = _bytes(_batch(np.asarray(pixels), name))
+    batch = tiles(pixels, name)
     grid = batch[0] if len(batch) == 1 else _grid(batch)
     factor = max(1, _VISIBLE // max(grid.shape[:2]))
     return grid.repeat(factor, axis=0).repeat(factor, axis=1)
+
+
+def tiles(pixels: Any, name: str) -> UInt8[np.ndarray, "n h w c"]:
+    """The pictures of a batch one by one, as bytes; shapes and values as for `arrange`."""
+    return _bytes(_batch(np.asarray(pixels), name))
 
 
 def png(pixels: UInt8[np.ndarray, "h w c"]) -> bytes:

@@ -20,7 +20,7 @@ from jaxdl import learner, metrics
 from jaxdl import run as runs
 from jaxdl.data import batches
 from jaxdl.nn import layout
-from jaxdl.train import cost, dispatch, members, returned
+from jaxdl.train import cost, dispatch, graph, members, returned
 from jaxdl.train import mesh as meshes
 
 
@@ -78,6 +78,7 @@ class Program:
         self._compiled: dict[Any, Any] = {}
         self._digest: str | None = None
         self._first = first
+        self.examined: graph.Traced | None = None  # an evaluation, where one is monitored
         self._placed = _unmoved if self.mesh is None else meshes.Placed(self.mesh)
         self.seed, self.who = seed, self._who()
         # Traced once; `inline` puts its equations into whatever program calls it. What is known of
@@ -302,8 +303,11 @@ class Program:
         test = self.run.monitor.tag.split("/")[0]
         select, data = next(iter(self.run.tests[test].once()))
         zero = np.uint32(0)
-        measured = jax.eval_shape(self._examine_alone(select), state, who, data, zero, zero)
+        given = {"state": state, "who": who, "data": data, "step": zero, "i": zero}
+        trace = jax.make_jaxpr(self._examine_alone(select), return_shape=True)
+        jaxpr, measured = trace(*given.values())
         returned.named(measured, "Learner.evaluate")
+        self.examined = graph.Traced(jaxpr, given, measured)
         if any(isinstance(metric, metrics.Collected) for metric in measured.values()):
             return  # only the predictions themselves tell the names of its numbers
         logged = metrics.values(_zeros(measured))

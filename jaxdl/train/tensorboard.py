@@ -1,8 +1,8 @@
 """Writes what a run logs as TensorBoard event files, without TensorFlow.
 
-TensorBoard (Google, 2015) reads it on the dashboards Time Series, Scalars, Images, Histograms,
-Distributions, Text and HParams. Writing is synchronous: no thread, no queue, nothing that a kill
-could leave behind after `flush`.
+TensorBoard (Google, 2015) reads it on the dashboards Time Series, Scalars, Custom Scalars, Images,
+Graphs, Distributions, Histograms, Text, Audio, PR Curves, Projector and HParams. Writing is
+synchronous: no thread, no queue, nothing that a kill could leave behind after `flush`.
 """
 
 # pyright: reportAttributeAccessIssue=false
@@ -13,19 +13,18 @@ import enum
 import math
 import pathlib
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from types import TracebackType
 from typing import Any, SupportsFloat
 
-import numpy as np
 from google.protobuf import struct_pb2
 from tensorboard.compat.proto import event_pb2, summary_pb2, tensor_pb2, tensor_shape_pb2, types_pb2
 from tensorboard.plugins.hparams import plugin_data_pb2
 
 from jaxdl import summary
-from jaxdl.train import event_file, picture
+from jaxdl.train import charts, encoding, event_file, projector
+from jaxdl.train import graph as graphs
 
-_BUCKETS = 30  # TensorBoard's default: tensorboard.plugins.histogram.summary_v2
 _EXACT_INTEGERS = 2**53  # TensorBoard keeps numbers as float64
 
 
@@ -44,6 +43,7 @@ class Writer:
         if start_step < 0:
             raise ValueError(f"start_step must be at least 0, got {start_step}.")
         resumes = event_file.cut(folder, start_step)
+        self._folder = folder
         self._file = event_file.EventFile(folder)
         self._step = start_step
         self.path = self._file.path
@@ -58,18 +58,38 @@ class Writer:
 
     def scalars(self, step: int, values: Mapping[str, SupportsFloat]) -> None:
         """Adds one point to each curve, all in one event; NaN and infinities are shown as such."""
-        self._write(step, [_scalar(tag, value) for tag, value in values.items()])
+        self._write(step, [encoding.scalar(tag, value) for tag, value in values.items()])
 
     def show(
         self,
         step: int,
-        items: Mapping[str, summary.Image | summary.Histogram | summary.Text | SupportsFloat],
+        items: Mapping[str, summary.Kind | SupportsFloat],
     ) -> None:
-        """Adds images, histograms, texts and numbers; arrays may be NumPy's or JAX's, bfloat16 too.
+        """Adds images, sounds, texts and the rest of jaxdl/summary.py, and numbers; arrays may be
+        NumPy's or JAX's, bfloat16 too. Of embeddings the run's folder keeps the last of each tag.
 
-        A picture with wrong axes raises `errors.InputError`.
+        Arrays with wrong axes raise `errors.InputError`.
         """
-        self._write(step, [_value(tag, item) for tag, item in items.items()])
+        values = []
+        for tag, item in items.items():
+            if isinstance(item, summary.Embedding):
+                with event_file.storage(self._folder):
+                    projector.write(self._folder, tag, item)
+            else:
+                values.append(encoding.value(tag, item))
+        self._write(step, values)
+
+    def layout(self, step: int, tags: Iterable[str], tests: Iterable[str]) -> None:
+        """Arranges the curves of these tags on the dashboard Custom Scalars: a chart a metric."""
+        content = charts.layout(tags, tests).SerializeToString()
+        self._write(step, [encoding.text(charts.TAG, "custom_scalars", [content])])
+
+    def graph(self, traced: graphs.Traced) -> None:
+        """Shows the graph of what was traced, unless it is too large; it belongs to no step."""
+        found = graphs.definition(traced)
+        if found is not None:
+            content = found.SerializeToString()
+            self._file.append(event_pb2.Event(wall_time=time.time(), graph_def=content))
 
     def start(self, hyperparameters: Mapping[str, object], name: str) -> None:
         """Makes the run one row of the HParams dashboard, named `name`.
@@ -119,85 +139,14 @@ class Writer:
         self._file.append(event_pb2.Event(wall_time=time.time(), step=self._step, summary=content))
 
 
-def _value(tag: str, item: Any) -> summary_pb2.Summary.Value:
-    if isinstance(item, summary.Image):
-        return _image(tag, item)
-    if isinstance(item, summary.Histogram):
-        return _histogram(tag, item)
-    if isinstance(item, summary.Text):
-        return _text(tag, item)
-    return _scalar(tag, item)
-
-
-def _scalar(tag: str, value: SupportsFloat) -> summary_pb2.Summary.Value:
-    # The older of two encodings, because scripts read it with EventAccumulator.Scalars.
-    return summary_pb2.Summary.Value(tag=tag, simple_value=float(value))
-
-
-def _image(tag: str, image: summary.Image) -> summary_pb2.Summary.Value:
-    pixels = picture.arrange(image.pixels, tag)
-    height, width, channels = pixels.shape
-    content = summary_pb2.Summary.Image(
-        height=height,
-        width=width,
-        colorspace=channels,
-        encoded_image_string=picture.png(pixels),
-    )
-    return summary_pb2.Summary.Value(tag=tag, image=content)
-
-
-def _histogram(tag: str, histogram: summary.Histogram) -> summary_pb2.Summary.Value:
-    buckets = _buckets(np.asarray(histogram.values))
-    shape = [tensor_shape_pb2.TensorShapeProto.Dim(size=size) for size in buckets.shape]
-    tensor = tensor_pb2.TensorProto(
-        dtype=types_pb2.DT_DOUBLE,
-        tensor_shape=tensor_shape_pb2.TensorShapeProto(dim=shape),
-        tensor_content=buckets.astype("<f8").tobytes(),
-    )
-    return summary_pb2.Summary.Value(tag=tag, tensor=tensor, metadata=_metadata("histograms"))
-
-
-def _buckets(values: np.ndarray) -> np.ndarray:
-    """Rows of left edge, right edge and count: zeros where there is no value, and for a single
-    value everything in the last row, as TensorBoard's own writer has it."""
-    values = values.astype(np.float64).ravel()
-    values = values[np.isfinite(values)]
-    if values.size == 0:
-        return np.zeros((_BUCKETS, 3))
-    low, high = values.min(), values.max()
-    width = high / 4 - low / 4  # quarters: the difference of two finite numbers may be infinite
-    if width > 0:
-        places = np.floor((values / 4 - low / 4) / width * _BUCKETS).astype(np.int64)
-        counts = np.bincount(np.minimum(places, _BUCKETS - 1), minlength=_BUCKETS)
-        edges = np.linspace(low / 4, high / 4, _BUCKETS + 1)
-        edges[1:-1] *= 4
-    else:
-        counts = np.array([0] * (_BUCKETS - 1) + [values.size])
-        edges = np.full(_BUCKETS + 1, low)
-    edges[0], edges[-1] = low, high
-    return np.stack([edges[:-1], edges[1:], counts], axis=1)
-
-
-def _text(tag: str, text: summary.Text) -> summary_pb2.Summary.Value:
-    # A lone surrogate (half of an emoji that a model of bytes has sampled) must not end a run.
-    data = text.markdown.encode("utf-8", errors="replace")
-    tensor = tensor_pb2.TensorProto(dtype=types_pb2.DT_STRING, string_val=[data])
-    return summary_pb2.Summary.Value(tag=tag, tensor=tensor, metadata=_metadata("text"))
-
-
 def _session(tag: str, data: plugin_data_pb2.HParamsPluginData) -> summary_pb2.Summary.Value:
     # The record is the metadata; the tensor is there because readers skip a value without one.
     empty = tensor_shape_pb2.TensorShapeProto(dim=[tensor_shape_pb2.TensorShapeProto.Dim(size=0)])
     return summary_pb2.Summary.Value(
         tag=event_file.SESSION_TAGS + tag,
         tensor=tensor_pb2.TensorProto(dtype=types_pb2.DT_FLOAT, tensor_shape=empty),
-        metadata=_metadata("hparams", data.SerializeToString()),
+        metadata=encoding.metadata("hparams", data.SerializeToString()),
     )
-
-
-def _metadata(plugin: str, content: bytes = b"") -> summary_pb2.SummaryMetadata:
-    data = summary_pb2.SummaryMetadata.PluginData(plugin_name=plugin, content=content)
-    return summary_pb2.SummaryMetadata(plugin_data=data)
 
 
 def _flatten(values: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, struct_pb2.Value]]:

@@ -13,8 +13,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from jaxdl import errors, metrics
-from jaxdl import run as runs
+from jaxdl import errors, metrics, summary
 from jaxdl.data import batches
 from jaxdl.train import (
     agreement,
@@ -106,8 +105,9 @@ class Training:
         """Begin to write."""
         self.profile = traced
         for one in self.books:
-            texts = card.texts(one.launched, one.kept, self.program) if one.writes else {}
-            one.open(self.step, texts)
+            if one.writes:
+                texts = card.texts(one.launched, one.kept, self.program)
+                one.open(self.step, texts, None if self.together else self.program.examined)
         self.profile.at(self.step, self.carry)
         self.clock.begin(self.step)
 
@@ -284,13 +284,15 @@ class Training:
         measured: dict[int, dict[str, float]] = {i: {} for i, _ in self._live()}
         for name, test in self.run.tests.items():
             parts = self.program.evaluate(self.carry.state, test, self.step)
-            for i in measured:
+            for i, one in self._live():
                 measured[i] |= _tagged(name, metrics.values(parts[i]))
+                one.show(self.step, _tagged(name, metrics.shown(parts[i])))
         better = np.zeros(self.program.members or 1, bool)
         shown = []
         for i, one in self._live():
             if measured[i]:
                 shown.append(one.write(self.step, measured[i]))
+                one.arrange(self.step)
                 better[i] = one.judge(self.step, shown[-1])
         if self.together and better.any():
             self.best = self.program.chosen(better, self.carry.state, self.best)
@@ -305,9 +307,10 @@ class Training:
             return
         states = self._split(self.carry.state) if self.together else [self.carry.state]
         for i, one in self._live():
-            shown: dict[str, runs.Shown] = {}
+            shown: dict[str, summary.Shown] = {}
             for n, (tag, show) in enumerate(one.run.summaries.items()):
-                shown[tag] = show(states[i], self.program.summary_key(self.step, n, i))
+                found = show(states[i], self.program.summary_key(self.step, n, i))
+                shown |= _tagged(tag, found) if isinstance(found, Mapping) else {tag: found}
             numbers = {tag: float(x) for tag, x in shown.items() if not isinstance(x, tuple)}
             one.write(self.step, numbers)  # they are curves, part of the history
             one.show(self.step, {tag: x for tag, x in shown.items() if tag not in numbers})
@@ -361,7 +364,7 @@ def _finite(sums: Any) -> bool:
     return all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(sums))
 
 
-def _tagged(group: str, values: Mapping[str, float]) -> dict[str, float]:
+def _tagged(group: str, values: Mapping[str, Any]) -> dict[str, Any]:
     return {f"{group}/{name}": value for name, value in values.items()}
 
 
