@@ -12,7 +12,8 @@ from jaxdl import errors, learner, summary
 from jaxdl.data import batches
 from jaxdl.nn import limits
 
-Show = Callable[[Any, Any], summary.Shown | Mapping[str, summary.Shown]]  # of (state, key)
+Shown = summary.Shown
+Show = Callable[[Any, Any], Shown | Mapping[str, Shown]]  # of (state, key)
 Strategy = Literal["auto", "unrolled", "rolled", "single"]
 
 

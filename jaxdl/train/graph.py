@@ -41,7 +41,9 @@ class _Node(NamedTuple):
 
 
 class Traced(NamedTuple):
-    """A function as JAX has traced it: its closed jaxpr, what was given and what came."""
+    """A function as JAX has traced it: its closed jaxpr, its arguments by name in their order, and
+    its results.
+    """
 
     jaxpr: Any
     arguments: Mapping[str, Any]
@@ -50,7 +52,9 @@ class Traced(NamedTuple):
 
 def definition(traced: Traced) -> graph_pb2.GraphDef | None:
     """The graph; None where it has more nodes than TensorBoard can show."""
-    jaxpr, arguments, results = traced.jaxpr, _paths(traced.arguments), _paths(traced.results)
+    jaxpr, results = traced.jaxpr, _paths(traced.results)
+    given = [{name: tree} for name, tree in traced.arguments.items()]
+    arguments = [path for one in given for path in _paths(one)]
     found = _Reader()
     known: dict[Any, int | None] = {
         var: found.add(_Node((), name, [], var.aval, "argument"))

@@ -2,23 +2,13 @@
 
 import dataclasses
 import enum
-import io
-import json
 import math
-import os
 import pathlib
-import re
-import signal
-import subprocess
-import sys
-import time
-import urllib.parse
-import urllib.request
 
+import boards
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from PIL import Image
 from tensorboard.backend.event_processing import event_accumulator
 from tensorboard.plugins.histogram import summary_v2 as histogram_oracle
 from tensorboard.util import tensor_util
@@ -115,63 +105,6 @@ def write_uninterrupted(folder: pathlib.Path) -> None:
 # --- server ---
 
 
-class Server:
-    """TensorBoard's HTTP API on a port that the system chose."""
-
-    def __init__(self, folder: pathlib.Path, log_file: pathlib.Path, fast: bool):
-        command = [sys.executable, "-m", "tensorboard.main", "--logdir", str(folder)]
-        command += ["--host", "127.0.0.1", "--port", "0", f"--load_fast={str(fast).lower()}"]
-        self._open = urllib.request.build_opener(urllib.request.ProxyHandler({})).open
-        self._log = log_file
-        with log_file.open("wb") as output:
-            self.process = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                start_new_session=True,
-            )
-        self._address = ""
-
-    def wait(self, runs: set[str]) -> None:
-        deadline = time.monotonic() + 120
-        while time.monotonic() < deadline and self.process.poll() is None:
-            match = re.search(r"http://127\.0\.0\.1:\d+", self._log.read_text())
-            if match:
-                self._address = match.group()
-                # The run's last tag says that everything has been read.
-                tags = self.json("plugin/scalars/tags")
-                if set(self.json("runs")) == runs and "odd" in tags.get("wide", {}):
-                    return
-            time.sleep(0.2)
-        raise RuntimeError(self._log.read_text())
-
-    def bytes(self, path: str, body: dict | None = None, **query: str) -> bytes:
-        address = f"{self._address}/data/{path}?{urllib.parse.urlencode(query)}"
-        data = None if body is None else json.dumps(body).encode()
-        headers = {"Content-Type": "application/json"}
-        with self._open(urllib.request.Request(address, data, headers), timeout=30) as reply:
-            return reply.read()
-
-    def json(self, path: str, body: dict | None = None, **query: str):
-        return json.loads(self.bytes(path, body, **query))
-
-    def points(self, run: str, tag: str) -> list[tuple[int, float]]:
-        rows = self.json("plugin/scalars/scalars", run=run, tag=tag)
-        return [(step, float(value)) for _, step, value in rows]
-
-    def image(self, run: str, tag: str, index: int = -1) -> np.ndarray:
-        entries = self.json("plugin/images/images", run=run, tag=tag, sample="0")
-        query = dict(urllib.parse.parse_qsl(entries[index]["query"]))
-        return np.asarray(
-            Image.open(io.BytesIO(self.bytes("plugin/images/individualImage", **query)))
-        )
-
-    def close(self) -> None:
-        os.killpg(self.process.pid, signal.SIGTERM)
-        self.process.wait(30)
-
-
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> pathlib.Path:
     folder = tmp_path_factory.mktemp("runs")
@@ -184,10 +117,12 @@ def folder(tmp_path_factory) -> pathlib.Path:
 @pytest.fixture(scope="module")
 def servers(folder, tmp_path_factory):
     logs = tmp_path_factory.mktemp("logs")
-    both = {name: Server(folder, logs / name, name == "fast") for name in ("fast", "slow")}
+    both = {name: boards.Server(folder, logs / name, name == "fast") for name in ("fast", "slow")}
     try:
         for server in both.values():
-            server.wait({"narrow", "wide", "unfinished", "resumed", "uninterrupted"})
+            # The run's last tag says that everything has been read.
+            names = {"narrow", "wide", "unfinished", "resumed", "uninterrupted"}
+            server.wait(names, "wide", "odd")
         yield both
     finally:
         for server in both.values():
@@ -195,7 +130,7 @@ def servers(folder, tmp_path_factory):
 
 
 @pytest.fixture(params=["fast", "slow"])
-def server(request, servers) -> Server:
+def server(request, servers) -> boards.Server:
     return servers[request.param]
 
 
