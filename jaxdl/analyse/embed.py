@@ -1,0 +1,124 @@
+"""What the layers of a trained run make of examples: scores of probes, and the projector's points.
+
+Scores are accuracies in five folds of the examples: of a linear probe and of nearest neighbours, on
+each layer, on the same layer before training, and on the inputs themselves.
+"""
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+from jaxdl import errors, summary, trained
+from jaxdl.analyse import report
+from jaxdl.analysis import embedding, layers, probing, scatter
+
+ALL = "all"
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """Any layer's activations in TensorBoard's projector, PCA, t-SNE, linear probe, neighbours."""
+
+    layer: str | None = None
+    """Of the model, by its path; "all" of them; without, the one before the last."""
+    test: str | None = None
+    """Whose examples; without, the first test's."""
+    examples: int = 1000
+    """How many of them, at most."""
+    labels: str = "target"
+    """The array of the examples that holds their classes, one whole number each."""
+    neighbours: int = 5
+    """How many vote."""
+    perplexity: float = 30.0
+    """Of t-SNE: about how many neighbours a point has."""
+
+
+def analyse(found: trained.Trained, options: Options) -> report.Report:
+    """The table of scores, and for each layer its points and two pictures."""
+    examples = trained.examples(found.test(options.test), options.examples)
+    labels, classes = _labels(examples, options.labels)
+    taught, state = found.run.learner, found.state
+    read = embedding.reader(taught)
+    after, before = read(state, examples), read(found.program.begin().state, examples)
+    names = list(after) if options.layer == ALL else [layers.chosen(list(after), options.layer)]
+    rows = []
+    if labels is not None:
+        inputs = _numbers(examples)
+        if inputs is not None:
+            rows.append(["(inputs)", inputs.shape[1], *_scores(inputs, labels, options), "", ""])
+        rows += [
+            [
+                name,
+                after[name].shape[1],
+                *_scores(after[name], labels, options),
+                *_scores(before[name], labels, options),
+            ]
+            for name in names
+        ]
+    else:
+        rows = [[name, after[name].shape[1], "", "", "", ""] for name in names]
+    vote = f"{options.neighbours} neighbours"
+    head = ("layer", "width", "probe", vote, "probe, untrained", f"{vote}, untrained")
+    count = len(next(iter(after.values())))
+    note = f"accuracy in five folds of {count:,} examples" if labels is not None else _NO_LABELS
+    shown: dict[str, Any] = {}
+    for name in names:
+        named = {"target": labels} if labels is not None else {}
+        images = {"input": examples.get("input")}
+        shown |= _shown(name, after[name], named | images, labels, classes, options)
+    return report.Report([report.Table("layers", head, rows, note)], shown)
+
+
+_NO_LABELS = "no scores: the examples have no classes, one whole number each; see --labels"
+
+
+def _labels(examples: Any, name: str) -> tuple[np.ndarray | None, list[str]]:
+    """The classes of the examples as numbers from 0, and what they are called."""
+    if not isinstance(examples, dict):
+        raise errors.InputError(
+            f"Examples must be named arrays to be embedded, got {type(examples).__name__}."
+        )
+    if name not in examples and name != "target":
+        have = ", ".join(examples)
+        raise errors.InputError(f"--labels must be an array of the examples, {have}, got {name}.")
+    values = np.asarray(examples.get(name, 0.0))
+    if values.ndim != 1 or not np.issubdtype(values.dtype, np.integer):
+        return None, []
+    kinds, labels = np.unique(values, return_inverse=True)
+    return labels, [str(kind) for kind in kinds]
+
+
+def _numbers(examples: dict[str, Any]) -> np.ndarray | None:
+    """The inputs as vectors, where they are floats."""
+    inputs = examples.get("input")
+    if not isinstance(inputs, np.ndarray) or not np.issubdtype(inputs.dtype, np.floating):
+        return None
+    return inputs.reshape(len(inputs), -1)
+
+
+def _scores(vectors: np.ndarray, labels: np.ndarray, options: Options) -> tuple[float, float]:
+    return (
+        probing.probe(vectors, labels),
+        probing.nearest(vectors, labels, options.neighbours),
+    )
+
+
+def _shown(
+    layer: str,
+    vectors: np.ndarray,
+    examples: dict[str, Any],
+    labels: np.ndarray | None,
+    classes: list[str],
+    options: Options,
+) -> dict[str, Any]:
+    """The layer's points for the projector; and in two dimensions, as pictures and as files."""
+    flat = {
+        "PCA": probing.pca(vectors),
+        "t-SNE": probing.tsne(vectors, min(options.perplexity, (len(vectors) - 1) / 3)),
+    }
+    shown: dict[str, Any] = {layer: embedding.points(vectors, examples, classes)}
+    for name, points in flat.items():
+        shown[f"{layer}/{name}"] = summary.Image(scatter.picture(points, labels, classes))
+        shown[f"{layer}, {name}"] = embedding.points(points, examples, classes)
+    return shown

@@ -1,0 +1,92 @@
+"""Distributions of weights, gradients and activations, counted on the device: the host fetches a
+few numbers of each array. On request, as entries of `Run.summaries`.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Num
+
+from jaxdl import errors, learner, summary
+from jaxdl.analysis import layers
+
+_BUCKETS = 30  # TensorBoard's default: tensorboard.plugins.histogram.summary_v2
+
+Show = Callable[[Any, Any], Mapping[str, summary.Buckets]]
+
+
+def of(taught: learner.Learner, examples: learner.Batch) -> dict[str, Show]:
+    """All three, to be put into `Run.summaries` with | or **."""
+    return {
+        "weights": weights(),
+        "gradients": gradients(taught, examples),
+        "activations": activations(taught, examples),
+    }
+
+
+def weights() -> Show:
+    """A summary: each parameter's, by its path; of a state without `params`, each array's."""
+    return _shown(lambda state, key: getattr(state, "params", state))
+
+
+def gradients(taught: learner.Learner, examples: learner.Batch) -> Show:
+    """A summary: of the gradient of the evaluation's mean loss on the examples, each parameter's.
+
+    As an evaluation computes it, so without dropout, at the parameters themselves where the
+    evaluation reads an average of them. errors.InputError: the state has no `params`.
+    """
+
+    def slope(state: Any, key: Any) -> Any:
+        if not hasattr(state, "params"):
+            raise errors.InputError(
+                f"Gradients must be those of a state with `params`, got {type(state).__name__}."
+            )
+        rest = {"average": None} if hasattr(state, "average") else {}
+
+        def loss(params: Any) -> Array:
+            here = state._replace(params=params, **rest)
+            measured = taught.evaluate(here, examples, key)["loss"]
+            return measured.total / measured.count
+
+        return jax.grad(loss)(state.params)
+
+    return _shown(slope)
+
+
+def activations(taught: learner.Learner, examples: learner.Batch) -> Show:
+    """A summary: of what each module of the model puts out, as `layers.outputs` names them."""
+    return _shown(lambda state, key: layers.outputs(taught, state, examples))
+
+
+def buckets(values: Num[Array, "..."]) -> summary.Buckets:
+    """Counts in 30 equal buckets from the least value to the largest; what is not finite is left
+    out, and without any value all is zero. Can be jitted.
+    """
+    x = jnp.ravel(values).astype(jnp.float32)
+    known = jnp.isfinite(x)
+    some = known.any()
+    low = jnp.where(some, jnp.min(x, initial=jnp.inf, where=known), 0)
+    high = jnp.where(some, jnp.max(x, initial=-jnp.inf, where=known), 0)
+    width = jnp.where(high > low, high / _BUCKETS - low / _BUCKETS, 1)
+    place = jnp.clip((x - low) / width, 0, _BUCKETS - 1)
+    # A single value goes into the last bucket, as TensorBoard's own writer has it.
+    place = jnp.where(high > low, place, _BUCKETS - 1)
+    place = jnp.where(known, place, _BUCKETS).astype(jnp.int32)
+    counts = jnp.zeros(_BUCKETS, jnp.uint32).at[place].add(1, mode="drop")
+    part = jnp.arange(_BUCKETS + 1, dtype=jnp.float32) / _BUCKETS
+    return summary.Buckets(low * (1 - part) + high * part, counts)
+
+
+def _shown(arrays: Callable[[Any, Any], Any]) -> Show:
+    @jax.jit
+    def counted(state: Any, key: Any) -> dict[str, summary.Buckets]:
+        found = jax.tree_util.tree_leaves_with_path(arrays(state, key))
+        return {
+            jax.tree_util.keystr(path, simple=True, separator="/"): buckets(leaf)
+            for path, leaf in found
+            if jnp.issubdtype(leaf.dtype, jnp.number)
+        }
+
+    return lambda state, key: jax.device_get(counted(state, key))
