@@ -90,7 +90,8 @@ def heard(
     def show(state: Any, key: Any) -> dict[str, summary.Shown]:
         features, written = jax.device_get(read(state, jax.tree.map(jnp.asarray, utterances)))
         rows = ["| spoken | written |", "| --- | --- |"]
-        rows += [f"| {_names(a)} | {_names(b)} |" for a, b in zip(utterances["target"], written)]
+        pairs = zip(utterances["target"], written, strict=True)
+        rows += [f"| {_names(a)} | {_names(b)} |" for a, b in pairs]
         sounds = np.asarray(utterances["wave"]), formants.RATE, utterances["length"]
         pictures = np.clip(0.5 + features.swapaxes(1, 2)[:, ::-1, :, None] / 6, 0, 1)
         return {

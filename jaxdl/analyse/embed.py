@@ -14,6 +14,8 @@ from jaxdl.analyse import report
 from jaxdl.analysis import embedding, layers, probing, scatter
 
 ALL = "all"
+_NOTE = "accuracy in five folds of {:,} examples; in brackets: before training"
+_NO_LABELS = "no scores: the examples have no classes, one whole number each; see --labels"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,30 +49,21 @@ def analyse(found: trained.Trained, options: Options) -> report.Report:
         inputs = _numbers(examples)
         if inputs is not None:
             rows.append(["(inputs)", inputs.shape[1], *_scores(inputs, labels, options), "", ""])
-        rows += [
-            [
-                name,
-                after[name].shape[1],
-                *_scores(after[name], labels, options),
-                *_scores(before[name], labels, options),
-            ]
-            for name in names
-        ]
-    else:
-        rows = [[name, after[name].shape[1], "", "", "", ""] for name in names]
-    vote = f"{options.neighbours} neighbours"
-    head = ("layer", "width", "probe", vote, "probe, untrained", f"{vote}, untrained")
-    count = len(next(iter(after.values())))
-    note = f"accuracy in five folds of {count:,} examples" if labels is not None else _NO_LABELS
+    for name in names:
+        x, x0 = after[name], before[name]
+        scores = ["", "", "", ""]
+        if labels is not None:
+            scores = [*_scores(x, labels, options), *_scores(x0, labels, options)]
+        rows.append([name, x.shape[1], *scores])
+    votes = f"{options.neighbours}-NN"
+    head = ("layer", "width", "probe", votes, "(probe)", f"({votes})")
+    note = _NO_LABELS if labels is None else _NOTE.format(len(labels))
     shown: dict[str, Any] = {}
     for name in names:
         named = {"target": labels} if labels is not None else {}
         images = {"input": examples.get("input")}
         shown |= _shown(name, after[name], named | images, labels, classes, options)
     return report.Report([report.Table("layers", head, rows, note)], shown)
-
-
-_NO_LABELS = "no scores: the examples have no classes, one whole number each; see --labels"
 
 
 def _labels(examples: Any, name: str) -> tuple[np.ndarray | None, list[str]]:

@@ -76,7 +76,8 @@ def buckets(values: Num[Array, "..."]) -> summary.Buckets:
     place = jnp.where(known, place, _BUCKETS).astype(jnp.int32)
     counts = jnp.zeros(_BUCKETS, jnp.uint32).at[place].add(1, mode="drop")
     part = jnp.arange(_BUCKETS + 1, dtype=jnp.float32) / _BUCKETS
-    return summary.Buckets(low * (1 - part) + high * part, counts)
+    edges = jnp.clip(low * (1 - part) + high * part, low, high)
+    return summary.Buckets(edges, counts)
 
 
 def _shown(arrays: Callable[[Any, Any], Any]) -> Show:

@@ -43,10 +43,12 @@ def picture(
     for (x, y), kind in zip(places, kinds, strict=True):
         draw.circle((x, y), _SMOOTH * _DOT, fill=colours[kind])
     square = large.resize((_SIDE, _SIDE), Image.Resampling.LANCZOS)
-    present = np.unique(kinds)
+    present = [int(kind) for kind in np.unique(kinds)]
     if labels is None or len(present) > _NAMED:
         return np.asarray(square)
-    return np.asarray(_with_names(square, colours, {i: str(_name(names, i)) for i in present}))
+    return np.asarray(
+        _with_names(square, colours, {i: names[i] if i < len(names) else str(i) for i in present})
+    )
 
 
 def palette(count: int) -> list[tuple[int, int, int]]:
@@ -55,10 +57,6 @@ def palette(count: int) -> list[tuple[int, int, int]]:
         return list(_COLOURS[:count])
     wheel = (colorsys.hsv_to_rgb(i / count, 0.75, 0.8) for i in range(count))
     return [(round(255 * r), round(255 * g), round(255 * b)) for r, g, b in wheel]
-
-
-def _name(names: Sequence[str], i: int) -> str:
-    return names[i] if i < len(names) else str(i)
 
 
 def _with_names(

@@ -1,0 +1,84 @@
+"""The command `embed`: a layer's points in the projector, pictures, and scores beside controls."""
+
+import json
+import pathlib
+
+import numpy as np
+import pytest
+import runs
+from google.protobuf import text_format
+from tensorboard.backend.event_processing import event_accumulator
+from tensorboard.plugins.projector import projector_config_pb2
+
+from jaxdl import errors, experiment
+from jaxdl.analyse import __main__ as command
+from jaxdl.analyse import embed
+from jaxdl.train import loop
+
+ROOT = pathlib.Path(__file__).parents[2]
+
+
+def trained(folder, name, **values):
+    path = ROOT / "experiments" / f"{name}.py"
+    launched = runs.launched(experiment=path.stem, source=path, **values)
+    what = experiment.File(path).function(**values)
+    return loop.train(what, folder / name / "run", launched, quiet=True).folder
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return trained(tmp_path_factory.mktemp("runs"), "digits_mlp", width=8, steps=40)
+
+
+def test_embed(folder, capsys):
+    words = [str(folder), "embed", "--examples", "120", "--neighbours", "3"]
+    assert command.main(words) == 0
+    printed = capsys.readouterr().out
+    assert "hidden_0" in printed and "3-NN" in printed
+    there = folder / "analysis" / "embed"
+    [table] = json.loads((there / "report.json").read_text())["tables"]
+    rows = {row[0]: row[1:] for row in table["rows"]}
+    assert list(rows) == ["(inputs)", "dropout_1"]  # what the output layer reads
+    assert rows["(inputs)"][0] == 64 and rows["dropout_1"][0] == 8
+    assert rows["(inputs)"][1] > 0.8  # scikit-learn on digits: 0.9 with so few
+    _, probe, near, probe_before, near_before = rows["dropout_1"]
+    assert min(probe, near, probe_before, near_before) > 0.15  # chance is 0.1
+    assert 1 >= near > near_before and 1 >= probe > probe_before  # it has learnt something
+    config = projector_config_pb2.ProjectorConfig()
+    text_format.Parse((there / "projector_config.pbtxt").read_text(), config)
+    names = {one.tensor_name: list(one.tensor_shape) for one in config.embeddings}
+    assert names == {
+        "dropout_1": [120, 8],
+        "dropout_1, PCA": [120, 2],
+        "dropout_1, t-SNE": [120, 2],
+    }
+    for one in config.embeddings:
+        vectors = np.loadtxt(there / one.tensor_path, delimiter="\t")
+        labels = (there / one.metadata_path).read_text().split()
+        assert vectors.shape == tuple(one.tensor_shape) and np.ptp(vectors) > 0
+        assert len(labels) == 120 and set(labels) == {str(i) for i in range(10)}
+    reader = event_accumulator.EventAccumulator(str(there)).Reload()
+    assert set(reader.Tags()["images"]) == {"dropout_1/PCA", "dropout_1/t-SNE"}
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--layer", "hidden_9"], "dropout_1, output, got hidden_9"),
+        (["--labels", "species"], "--labels must be an array of the examples, input, target"),
+        (["--neighbours", "0"], "neighbours must be at least 1, got 0"),
+        (["--examples", "30"], "5 examples of each class or more"),
+    ],
+)
+def test_embed_bad_input(folder, words, said, capsys):
+    assert command.main([str(folder), "embed", *words]) == 2
+    assert said in " ".join(capsys.readouterr().err.split())
+
+
+def test_examples_without_classes_have_no_scores():
+    labels, classes = embed._labels({"input": np.ones((3, 2)), "target": np.ones(3)}, "target")
+    assert labels is None and classes == []
+    labels, classes = embed._labels({"target": np.array([7, 3, 7])}, "target")
+    assert labels is not None and labels.tolist() == [1, 0, 1] and classes == ["3", "7"]
+    with pytest.raises(errors.InputError, match="named arrays"):
+        embed._labels(np.ones(3), "target")
