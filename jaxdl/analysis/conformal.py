@@ -1,0 +1,84 @@
+"""Sets of classes, and intervals, that hold the truth as often as promised, whatever the model.
+
+Split conformal prediction: Vovk, Gammerman and Shafer, "Algorithmic learning in a random world"
+(2005); Papadopoulos et al., "Inductive confidence machines for regression" (2002). How strange a
+class would be as the truth:
+
+lac: 1 - p(class), which has the smallest sets on average: Sadinle, Lei and Wasserman, "Least
+    ambiguous set-valued classifiers with bounded error levels" (2019).
+aps: the probability of all likelier classes, and a random share of its own; its sets grow where
+    the model is unsure: Romano, Sesia and Candès, "Classification with valid and adaptive coverage"
+    (2020).
+
+The promise: where the examples that set the threshold and the new one could have come in any order,
+as draws of one distribution can, the truth is in the set with a probability of at least `coverage`,
+and of less than 1 / (n + 1) more where no two examples are equally strange.
+"""
+
+import math
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Key
+
+from jaxdl import errors
+from jaxdl.data import checks
+
+Method = Literal["lac", "aps"]
+
+
+def strangeness(
+    logits: Float[Array, "b k"], method: Method = "lac", key: Key[Array, ""] | None = None
+) -> Float[Array, "b k"]:
+    """How strange each class would be as the truth, in [0, 1].
+
+    key: of aps, draws the random shares; without one they are whole, and sets hold the truth more
+    often than promised. Of lac, unused.
+    """
+    chances = jax.nn.softmax(logits.astype(jnp.float32))
+    if method == "lac":
+        return 1 - chances
+    if method != "aps":
+        raise errors.InputError(f"A conformal method must be lac or aps, got {method!r}.")
+    order = jnp.argsort(-chances, axis=-1)
+    through = jnp.cumsum(jnp.take_along_axis(chances, order, axis=-1), axis=-1)
+    total = jnp.take_along_axis(through, jnp.argsort(order, axis=-1), axis=-1)
+    if key is None:
+        return total
+    share = jax.random.uniform(key, (len(logits), 1))
+    return total - (1 - share) * chances
+
+
+def threshold(scores: Float[Array, "n"], coverage: float) -> Float[Array, ""]:
+    """The ceil((n + 1) coverage)-th smallest of the truths' strangenesses, of examples that the
+    learner has not learnt from; infinite where they are too few for such a promise.
+    """
+    checks.fraction(coverage, "coverage")
+    rank = math.ceil((len(scores) + 1) * coverage - 1e-9)  # 0.9 is a little less than nine tenths
+    if rank > len(scores):
+        return jnp.full((), jnp.inf, scores.dtype)
+    return jnp.sort(scores)[rank - 1]
+
+
+def sets(strangenesses: Float[Array, "b k"], threshold: Float[Array, ""]) -> Bool[Array, "b k"]:
+    """Which classes are not too strange; there may be none."""
+    return strangenesses <= threshold
+
+
+def misses(
+    lower: Float[Array, "*b"], upper: Float[Array, "*b"], target: Float[Array, "*b"]
+) -> Float[Array, "*b"]:
+    """By how much a number lies outside an interval, negative within.
+
+    Of quantiles that a model predicts: Romano, Patterson and Candès, "Conformalized quantile
+    regression" (2019). With the prediction as both borders, the absolute error.
+    """
+    return jnp.maximum(lower - target, target - upper)
+
+
+def widened(
+    lower: Float[Array, "*b"], upper: Float[Array, "*b"], threshold: Float[Array, ""]
+) -> tuple[Float[Array, "*b"], Float[Array, "*b"]]:
+    """The interval that keeps the promise; threshold: of `misses`."""
+    return lower - threshold, upper + threshold
