@@ -3,7 +3,11 @@
 Data: 1,797 real 8×8 scans that ship with scikit-learn, a fifth of them to learn from; the others
 are halved at random a hundred times: one half sets the temperature and the threshold, the other is
 examined.
-Cost: TODO
+Cost: 4 s on a CPU core, compiling aside. Scores: test/calibration/scaled_ece 0.0183 (3 seeds, sd
+0.0006), where a perfect confidence would have 0.0177 by chance; as it is 0.0355. Cross-entropy
+0.273, scaled 0.182. Sets of 1.20 digits hold the truth 98.04 times in 100, the promise is 98.
+
+    method: lac has the smallest sets; aps, 1.23 digits, larger ones where the network is unsure.
 
     python -m jaxdl.launch digits_calibration --coverage 0.99 --method aps
 """
@@ -41,7 +45,7 @@ def experiment(
         steps=steps,
         summaries={"reliability": calibration.reliability(taught, test)},
         expect=(
-            AtMost("test/calibration/scaled_ece", 0.03),
+            AtMost("test/calibration/scaled_ece", 0.022),
             AtLeast("test/calibration/coverage", coverage - 0.01),
             AtMost("test/calibration/coverage", coverage + 0.01),
         ),

@@ -42,13 +42,14 @@ def reliability(
             "A reliability diagram must be of a learner with `predict`, got one without."
         )
     predict = jax.jit(taught.predict)
+    return lambda state, key: pictured(predict(state, examples), examples["target"])
 
-    def show(state: Any, key: Any) -> summary.Image:
-        chances = np.asarray(jax.nn.softmax(predict(state, examples)), np.float64)
-        right = chances.argmax(-1) == np.asarray(examples["target"])
-        return summary.Image(diagram(chances.max(-1), right))
 
-    return show
+def pictured(logits: Float[Any, "b k"], target: Int[Any, "b"]) -> summary.Image:
+    """The reliability diagram of logits of classes."""
+    chances = np.asarray(jax.nn.softmax(jnp.asarray(logits)), np.float64)
+    right = chances.argmax(-1) == np.asarray(target)
+    return summary.Image(diagram(chances.max(-1), right))
 
 
 def diagram(confidence: Float[np.ndarray, "b"], right: Any) -> UInt8[np.ndarray, "h w 3"]:
@@ -191,11 +192,17 @@ def halves(
     return jax.lax.map(one, orders)
 
 
+def means(found: dict[str, Array]) -> dict[str, float]:
+    """Of `halves`, over the splits; and `coverage_deviation`, the standard deviation of one."""
+    averages = {name: float(values.mean()) for name, values in found.items()}
+    return averages | {"coverage_deviation": float(found["coverage"].std())}
+
+
 def scores(
     *, coverage: float = 0.9, method: conformal.Method = "lac", splits: int = 100
 ) -> Callable[[Any, Any], learner.Metrics]:
     """A function (logits, batch) -> metrics, for the `scores` of a learner: the means of `halves`
-    over the splits of all examples of an evaluation, and `coverage_deviation` between splits.
+    of all examples of an evaluation.
     """
     checks.fraction(coverage, "coverage")
     finish = _Halves(coverage, method, splits)
@@ -222,10 +229,7 @@ class _Halves:
     splits: int
 
     def __call__(self, arrays: tuple[np.ndarray, np.ndarray]) -> dict[str, float]:
-        found = jax.device_get(self._compiled(*arrays))
-        return {name: float(values.mean()) for name, values in found.items()} | {
-            "coverage_deviation": float(found["coverage"].std())
-        }
+        return means(self._compiled(*arrays))
 
     @functools.cached_property
     def _compiled(self) -> Callable[..., dict[str, Array]]:

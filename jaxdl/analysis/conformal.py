@@ -24,6 +24,7 @@ from jaxtyping import Array, Bool, Float, Key
 
 from jaxdl import errors
 from jaxdl.data import checks
+from jaxdl.nn import limits
 
 Method = Literal["lac", "aps"]
 
@@ -39,8 +40,6 @@ def strangeness(
     chances = jax.nn.softmax(logits.astype(jnp.float32))
     if method == "lac":
         return 1 - chances
-    if method != "aps":
-        raise errors.InputError(f"A conformal method must be lac or aps, got {method!r}.")
     order = jnp.argsort(-chances, axis=-1)
     through = jnp.cumsum(jnp.take_along_axis(chances, order, axis=-1), axis=-1)
     total = jnp.take_along_axis(through, jnp.argsort(order, axis=-1), axis=-1)
@@ -82,3 +81,30 @@ def widened(
 ) -> tuple[Float[Array, "*b"], Float[Array, "*b"]]:
     """The interval that keeps the promise; threshold: of `misses`."""
     return lower - threshold, upper + threshold
+
+
+def halves(
+    outputs: Float[Array, "b *d"],
+    target: Float[Array, "b *d"],
+    *,
+    coverage: float = 0.9,
+    splits: int = 100,
+) -> dict[str, Float[Array, "splits"]]:
+    """Intervals around numbers, set by one random half of unseen examples and examined on the
+    other, for each of many splits; every column of a target has a threshold of its own.
+
+    coverage: the share of targets that lie within. width: of the intervals, from end to end.
+    """
+    if len(outputs) < 2:
+        raise errors.InputError(f"Examples must be at least 2 to be halved, got {len(outputs)}.")
+    limits.at_least(1, "splits", splits)
+    strange = misses(outputs, outputs, target).reshape(len(target), -1)
+    middle = len(strange) // 2
+
+    def one(key: Array) -> dict[str, Array]:
+        order = jax.random.permutation(key, len(strange))
+        first, second = strange[order[:middle]], strange[order[middle:]]
+        borders = jax.vmap(lambda column: threshold(column, coverage), in_axes=1)(first)
+        return {"coverage": (second <= borders[None]).mean(), "width": 2 * borders.mean()}
+
+    return jax.lax.map(one, jax.random.split(jax.random.key(0), splits))

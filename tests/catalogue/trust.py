@@ -1,0 +1,5 @@
+"""Experiments on how far an answer can be trusted."""
+
+SMALL = {
+    "digits_calibration": {"width": 4},
+}
