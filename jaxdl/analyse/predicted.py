@@ -36,5 +36,6 @@ def examples(
 def classes(batch: learner.Batch, outputs: np.ndarray) -> bool:
     """Whether these are logits (b, k) for integer targets (b,)."""
     target = batch.get("target")
-    whole = target is not None and np.issubdtype(target.dtype, np.integer)
-    return whole and outputs.ndim == 2 and target.shape == outputs.shape[:1]
+    if target is None or not np.issubdtype(target.dtype, np.integer):
+        return False
+    return outputs.ndim == 2 and target.shape == outputs.shape[:1]
