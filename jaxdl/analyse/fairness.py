@@ -3,6 +3,7 @@
 import dataclasses
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 from scipy import special
 
@@ -50,7 +51,8 @@ def analyse(found: trained.Trained, options: Options) -> report.Report:
     counts = fairness.counted(chosen.astype(np.float64), positive, group, len(names))
     measured = fairness.Groups(counts)
     tables = [
-        _by_group(names, measured.rates(), chance, positive, group, options.group),
+        _rates(names, measured.rates(), options.group),
+        _confidence(names, chance, positive, group, options.group),
         _gaps(measured.value()),
     ]
     gone = [names[i] for i in range(len(names)) if len(set(positive[group == i])) < 2]
@@ -82,37 +84,30 @@ def _groups(batch: learner.Batch, column: str) -> tuple[list[str], np.ndarray]:
     return [f"{value:g}" for value in values.astype(np.float64)], place
 
 
-def _by_group(
-    names: list[str],
-    rates: dict[str, np.ndarray],
-    chance: np.ndarray,
-    positive: np.ndarray,
-    group: np.ndarray,
-    column: str,
-) -> report.Table:
-    rows = []
-    for i, name in enumerate(names):
-        mine = group == i
-        rows.append(
-            (
-                name,
-                int(rates["examples"][i]),
-                *(float(rates[x][i]) for x in ("positive", "chosen", "error")),
-                *(float(rates[x][i]) for x in ("true_positive", "false_positive")),
-                float(chance[mine].mean()),
-                _calibration_error(chance[mine], positive[mine]),
-            )
-        )
-    head = (column, "examples", "positive", "chosen", "error", "TPR", "FPR", "chance", "ECE")
-    note = (
-        "TPR, FPR: of the positive, and of the others, the share that is chosen. chance: of being "
-        "positive, as the run says on average; ECE: its expected calibration error."
-    )
+def _rates(names: list[str], rates: dict[str, np.ndarray], column: str) -> report.Table:
+    shares = ("positive", "chosen", "error", "true_positive", "false_positive")
+    rows = [
+        (name, int(rates["examples"][i]), *(float(rates[share][i]) for share in shares))
+        for i, name in enumerate(names)
+    ]
+    head = (column, "examples", "positive", "chosen", "error", "TPR", "FPR")
+    note = "TPR, FPR: the share that is chosen of the positive, and of the others."
     return report.Table("Groups", head, rows, note)
 
 
+def _confidence(
+    names: list[str], chance: np.ndarray, positive: np.ndarray, group: np.ndarray, column: str
+) -> report.Table:
+    rows = []
+    for i, name in enumerate(names):
+        said, true = chance[group == i], positive[group == i]
+        rows.append((name, float(true.mean()), float(said.mean()), _calibration_error(said, true)))
+    head = (column, "positive", "said to be", "calibration error")
+    return report.Table("Calibration by group", head, rows)
+
+
 def _calibration_error(chance: np.ndarray, positive: np.ndarray) -> float:
-    binned = calibration.binned(np.float32(chance), positive)  # type: ignore[arg-type]
+    binned = calibration.binned(jnp.asarray(chance, jnp.float32), jnp.asarray(positive))
     return float(binned.expected_error)
 
 

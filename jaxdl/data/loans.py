@@ -33,7 +33,7 @@ class Applications(NamedTuple):
     group: Int[Array, "n"]
 
 
-def make(key: Key[Array, ""], count: int, bias: float = 1.25) -> Applications:
+def make(key: Key[Array, ""], count: int, bias: float | Array = 1.25) -> Applications:
     """A pure function of the key."""
     limits.at_least(1, "loans' count", count)
     group_key, number_key, luck_key = jax.random.split(key, 3)

@@ -2,4 +2,5 @@
 
 SMALL = {
     "digits_calibration": {"width": 4},
+    "loans_fairness": {"width": 4},
 }
