@@ -5,7 +5,6 @@ parameter-free attacks" (2020): algorithm 1, and the loss of equations 6 (untarg
 (targeted).
 """
 
-import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -131,10 +130,10 @@ def checkpoints(steps: int) -> list[int]:
     """After which moves the step sizes are looked at: the ceilings of p_j steps, where p_0 = 0,
     p_1 = 0.22, p_(j+1) = p_j + max(p_j - p_(j-1) - 0.03, 0.06).
     """
-    shares = [0.0, 0.22]
-    while (after := shares[-1] + max(shares[-1] - shares[-2] - 0.03, 0.06)) <= 1:
+    shares = [0, 22]  # in hundredths, whose products have no rounding for a ceiling to raise
+    while (after := shares[-1] + max(shares[-1] - shares[-2] - 3, 6)) <= 100:
         shares.append(after)
-    return sorted({math.ceil(share * steps) for share in shares[1:]})
+    return sorted({-(-share * steps // 100) for share in shares[1:]})
 
 
 def _windows(steps: int) -> np.ndarray:

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Float, Key, Shaped
 
 Scalar = float | Array
 Norm = Literal["linf", "l2"]
@@ -90,7 +90,7 @@ def confined(
     return jnp.clip(x + change, low, high)
 
 
-def along(values: Float[Array, "b"], x: Float[Array, "b *shape"]) -> Float[Array, "b *ones"]:
+def along(values: Shaped[Array, "b"], x: Shaped[Array, "b *shape"]) -> Shaped[Array, "b *ones"]:
     """One number for each example, to be multiplied with it."""
     return values.reshape(-1, *[1] * (x.ndim - 1))
 
