@@ -103,7 +103,9 @@ def ratio(
 ) -> Float[Array, "b"]:
     """The difference of logits ratio: unlike the cross-entropy, it stays when logits are scaled.
 
-        -(z_y - max of the others) / (z_1 - z_3), z_1 >= z_2 >= ... in order; at most 1
+        -(z_y - max of the others) / (z_1 - z_3), z_1 >= z_2 >= ... in order
+
+    Above 0 where another class is found, and flat, 1, where the target is the third.
 
     wanted: classes that inputs are to be taken for: -(z_y - z_w) / (z_1 - (z_3 + z_4) / 2), of four
     classes or more.
