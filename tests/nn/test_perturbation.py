@@ -43,9 +43,9 @@ def test_projected_descent_is_foolboxs_and_arts():
 
 
 def test_in_euclids_norm_too():
-    found = jax.jit(
-        lambda x: perturbation.descended(loss, x, x, LENGTH, STRIDE, STEPS, norm="l2")
-    )(X)
+    found = jax.jit(lambda x: perturbation.descended(loss, x, x, LENGTH, STRIDE, STEPS, norm="l2"))(
+        X
+    )
     np.testing.assert_allclose(found, FIXTURE["foolbox_l2"], atol=2e-7)
     assert (length(found - X) > 0.2).all()
     found = perturbation.descended(loss, X, X, LENGTH, STRIDE, STEPS, **WIDE, norm="l2")
