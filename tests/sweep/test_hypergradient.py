@@ -83,8 +83,6 @@ def test_it_is_of_the_very_run(tmp_path):
     wanted = runs.train(made, tmp_path / "run", seed=3).metrics["test/loss"]
     function = hypergradient.objective(network, ["rate"], 6, given=NUMBERS, seed=3)
     assert float(function({"rate": 0.02})) == pytest.approx(wanted, rel=1e-5)
-    other = hypergradient.objective(network, ["rate"], 6, given=NUMBERS, seed=4)
-    assert float(other({"rate": 0.02})) != pytest.approx(wanted, rel=1e-3)
 
 
 def halving(rate: float = 0.1, size: int = 3, steps: int = 100, noise: float = 0.0) -> run.Run:
