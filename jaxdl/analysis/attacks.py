@@ -15,14 +15,13 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 import jax
-import jax.core
 import jax.numpy as jnp
 import numpy as np
 import optax
 from jaxtyping import Array, Bool, Float, Integer
 
 from jaxdl import errors, learner, metrics
-from jaxdl.analysis import apgd
+from jaxdl.analysis import apgd, attackable
 from jaxdl.data import corruptions
 from jaxdl.nn import limits, perturbation
 
@@ -83,7 +82,7 @@ def held(
     """Which examples are classified rightly both as they are and as moved: an adversary may also
     leave an input as it is.
     """
-    _check_learner(taught)
+    attackable.learner(taught)
     return _right(taught, state, batch, batch["input"]) & _right(taught, state, batch, moved)
 
 
@@ -98,7 +97,7 @@ def taken_for(
 
     Examples that are of the wanted class count as not, there is nothing to deceive.
     """
-    _check_learner(taught)
+    attackable.learner(taught)
     found = _right(taught, state, {**batch, "target": wanted}, moved)
     return found & (jnp.asarray(batch["target"]) != wanted)
 
@@ -127,36 +126,36 @@ def corrupted(
     low, high: the range of inputs, which stands for black to white.
     """
     _check(taught, batch, 0.0, PGD._replace(low=low, high=high), None)
-    x = batch["input"]
-    if x.ndim != 4:
-        raise errors.InputError(f"Corruptions must be of images (b, h, w, c), got {_shape(x)}.")
+    if batch["input"].ndim != 4:
+        raise errors.InputError(
+            f"Corruptions must be of images (b, h, w, c), got {attackable.shape(batch['input'])}."
+        )
 
     scale = (low, high - low)
-    return {
-        kind: np.array(
-            [
-                _spoiled(taught, kind, state, batch, key, severity, scale).mean()
-                for severity in corruptions.SEVERITIES
-            ],
-            np.float32,
-        )
-        for kind in corruptions.KINDS
-    }
+    found = {k: _spoiled(taught, k, state, batch, key, scale) for k in corruptions.KINDS}
+    return {kind: np.asarray(right.mean(1), np.float32) for kind, right in found.items()}
 
 
 def examined(
-    taught: learner.Learner, epsilon: perturbation.Scalar, attacks: Mapping[str, Attack]
+    taught: learner.Learner,
+    epsilon: perturbation.Scalar,
+    attacks: Mapping[str, Attack],
+    spoiled: Sequence[str] = (),
 ) -> learner.Learner:
     """The learner with a harder examination: for each attack by its name `name_accuracy`, the share
-    that is `held`.
+    that is `held`, and for each corruption of images in [0, 1], such as "noise", likewise the
+    mean accuracy of its five severities. All attacks begin at the same points.
     """
-    _check_learner(taught)
+    attackable.learner(taught)
 
     def evaluate(state: Any, batch: learner.Batch, key: Any) -> learner.Metrics:
         found = taught.evaluate(state, batch, key)
-        for i, (name, attack) in enumerate(attacks.items()):
-            moved = attacked(taught, state, batch, jax.random.fold_in(key, i), epsilon, attack)
+        for name, attack in attacks.items():
+            moved = attacked(taught, state, batch, key, epsilon, attack)
             found[f"{name}_accuracy"] = metrics.Mean.of(held(taught, state, batch, moved))
+        for kind in spoiled:
+            right = _spoiled(taught, kind, state, batch, key, (0.0, 1.0))
+            found[f"{kind}_accuracy"] = metrics.Mean.of(right.mean(0))
         return found
 
     return taught._replace(evaluate=evaluate)
@@ -196,7 +195,7 @@ def _searched(
 
 def _judged(logits: Array, batch: Any, wanted: Any, loss: str) -> tuple[Array, Array]:
     """What the adversary wants to rise, for each example, and whether it is deceived."""
-    _check_classes(logits, loss, wanted is not None)
+    attackable.logits(logits, loss, wanted is not None)
     if loss == "dlr":
         losses = apgd.ratio(logits, batch["target"], wanted)
     elif wanted is None:
@@ -211,99 +210,47 @@ def _judged(logits: Array, batch: Any, wanted: Any, loss: str) -> tuple[Array, A
 @functools.partial(jax.jit, static_argnums=0)
 def _right(taught: Taught, state: Any, batch: Any, inputs: Any) -> Array:
     logits = _logits(taught, state, batch, inputs)
-    _check_classes(logits, "ce", False)
     return apgd.margin(logits, batch["target"]) > 0
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
-def _spoiled(
-    taught: Taught, kind: str, state: Any, batch: Any, key: Any, severity: Any, scale: Any
-) -> Array:
-    """Which are right when spoiled, of inputs whose black and span to white are `scale`."""
+def _spoiled(taught: Taught, kind: str, state: Any, batch: Any, key: Any, scale: Any) -> Array:
+    """Which are right when spoiled, (5, b), of inputs whose black and span to white are `scale`."""
     black, span = scale
-    image = corruptions.corrupted((batch["input"] - black) / span, key, kind, severity)
-    return _right(taught, state, batch, black + span * image)
+    images = (batch["input"] - black) / span
+
+    def right(severity: Array) -> Array:
+        spoiled = corruptions.corrupted(images, key, kind, severity)
+        return _right(taught, state, batch, black + span * spoiled)
+
+    return jax.vmap(right)(jnp.array(corruptions.SEVERITIES))
 
 
 def _logits(taught: Taught, state: Any, batch: Any, inputs: Any) -> Array:
-    if isinstance(taught, learner.Learner):
-        assert taught.predict is not None  # see _check_learner
-        logits = taught.predict(state, {**batch, "input": inputs})
-    else:
+    if not isinstance(taught, learner.Learner):
         logits = taught(inputs)
-    if not hasattr(logits, "dtype") or logits.ndim != 2:
-        raise errors.InputError(
-            f"An attack must be on logits of classes (b, k), got {_shape(logits)}."
-        )
+    else:
+        assert taught.predict is not None  # see attackable.learner
+        logits = taught.predict(state, {**batch, "input": inputs})
+    attackable.logits(logits)
     return logits.astype(jnp.float32)
-
-
-def _check_learner(taught: Taught) -> None:
-    if isinstance(taught, learner.Learner) and taught.predict is None:
-        raise errors.InputError("An attack must be on a learner with `predict`, got one without.")
 
 
 def _check(taught: Taught, batch: Any, epsilon: Any, attack: Attack, wanted: Any) -> None:
     """Refuse what cannot be meant; a traced number cannot be looked at."""
-    _check_learner(taught)
+    attackable.learner(taught)
     limits.at_least(0, "An attack's epsilon", epsilon)
     limits.at_least(1, "An attack's steps", attack.steps)
     limits.at_least(0, "An attack's starts", attack.starts)
     limits.positive("An attack's stride", attack.stride)
-    for name, known in (("method", ("pgd", "apgd")), ("loss", ("ce", "dlr")), ("norm", _NORMS)):
+    for name, known in _KNOWN.items():
         if getattr(attack, name) not in known:
             raise errors.InputError(
                 f"An attack's {name} must be {' or '.join(known)}, got {getattr(attack, name)}."
             )
-    _check_inputs(batch, attack)
-    for name, classes in (("target", batch.get("target")), ("wanted class", wanted)):
-        if name == "target" or classes is not None:
-            _check_integers(name, classes, len(batch["input"]))
+    attackable.batch(batch, attack.low, attack.high)
+    if wanted is not None:
+        attackable.classes("wanted class", wanted, len(batch["input"]))
 
 
-_NORMS = ("linf", "l2")
-
-
-def _check_inputs(batch: Any, attack: Attack) -> None:
-    x: Any = batch.get("input") if isinstance(batch, Mapping) else None
-    if not hasattr(x, "dtype") or not jnp.issubdtype(x.dtype, jnp.floating):
-        raise errors.InputError(
-            f'An attack must be on a batch whose "input" is an array of floats, got {_shape(x)}. '
-            "What is whole, such as tokens, cannot be moved a little: attack what embeds it."
-        )
-    if not attack.low < attack.high:
-        raise errors.InputError(
-            f"An attack's low must be below its high, got {attack.low}, {attack.high}."
-        )
-    if isinstance(x, jax.core.Tracer):
-        return
-    least, most = float(x.min()), float(x.max())
-    if not (attack.low <= least and most <= attack.high):
-        raise errors.InputError(
-            f"An attack's inputs must lie in [{attack.low:g}, {attack.high:g}], got {least:g} to "
-            f"{most:g}. Let low and high be the range that an input may have."
-        )
-
-
-def _check_integers(name: str, classes: Any, count: int) -> None:
-    whole = hasattr(classes, "dtype") and jnp.issubdtype(classes.dtype, jnp.integer)
-    if not whole or classes.shape != (count,):
-        raise errors.InputError(
-            f"An attack must have an integer {name} for each of {count} examples, "
-            f"got {_shape(classes)}."
-        )
-
-
-def _check_classes(logits: Array, loss: str, targeted: bool) -> None:
-    least = 2 if loss == "ce" else 4 if targeted else 3
-    if logits.shape[-1] < least:
-        raise errors.InputError(
-            f"An attack by the loss {loss} must have at least {least} classes, "
-            f"got {logits.shape[-1]}."
-        )
-
-
-def _shape(x: Any) -> str:
-    if x is None:
-        return "none"
-    return f"{x.dtype}{list(x.shape)}" if hasattr(x, "dtype") else type(x).__name__
+_KNOWN = {"method": ("pgd", "apgd"), "loss": ("ce", "dlr"), "norm": ("linf", "l2")}

@@ -7,7 +7,7 @@ import pytest
 
 import jaxdl.learner
 from jaxdl import errors
-from jaxdl.analysis import attacks
+from jaxdl.analysis import attack_pictures, attacks
 
 KEY = jax.random.key(0)
 RANDOM = np.random.default_rng(0)
@@ -116,9 +116,7 @@ def test_a_learner_is_examined_under_attack():
     given = batch(bent) | {"other": jnp.ones(40)}
     harder = attacks.examined(learner, 0.05, {"pgd": attacks.PGD._replace(**WIDE)})
     found = jax.jit(harder.evaluate)(jnp.float32(1), given, KEY)
-    alone = attacks.curve(
-        bent, None, given, jax.random.fold_in(KEY, 0), [0.05], attacks.PGD._replace(**WIDE)
-    )
+    alone = attacks.curve(bent, None, given, KEY, [0.05], attacks.PGD._replace(**WIDE))
     assert found["pgd_accuracy"].value() == pytest.approx(alone[0])
     assert harder.predict is learner.predict
 
@@ -168,3 +166,29 @@ def test_what_cannot_be_attacked_is_refused():
     refused("at least 4 classes", lambda x: x[:, :3], attack=attacks.APGD_DLR, wanted=few)
     with pytest.raises(errors.InputError, match=r"images \(b, h, w, c\), got float32\[40, 6\]"):
         attacks.corrupted(bent, None, given, KEY, low=-9.0)
+
+
+def test_pictures_show_the_change():
+    """Each image, below it the moved one, below that the change, grey where there is none."""
+    images = RANDOM.random((3, 4, 5, 1)).astype(np.float32) * 0.5 + 0.25
+    given = {"input": jnp.asarray(images), "target": jnp.arange(3) % 2}
+    weights = jnp.zeros((20, 2)).at[:10].set(jnp.asarray([1.0, -1.0]))
+    learner = taught(lambda state, batch: batch["input"].reshape(-1, 20) @ state)
+    shown = attack_pictures.pictures(learner, given, 0.1)(weights, KEY)
+    assert shown.pixels.shape == (3, 12, 5, 1)
+    np.testing.assert_allclose(shown.pixels[:, :4], images)
+    change = shown.pixels[:, 4:8] - images
+    np.testing.assert_allclose(np.abs(change[:, :2]), 0.1, atol=1e-6)  # what counts
+    np.testing.assert_allclose(shown.pixels[:, 8:], 0.5 + change / 0.2, atol=1e-5)
+    with pytest.raises(errors.InputError, match=r"of images \(b, h, w, c\), got float32\[40, 6"):
+        attack_pictures.pictures(learner, batch(bent), 0.1, attacks.PGD._replace(**WIDE))
+
+
+def test_the_chart_falls_where_the_curve_does():
+    half = np.array([1.0, 0.5, 0.0], np.float32)
+    pixels = attack_pictures.chart([0.0, 0.1, 0.2], {"PGD": half, "none": np.ones(3, np.float32)})
+    blue, red = (
+        np.argwhere((pixels[30:] == colour).all(-1)) for colour in attack_pictures._COLOURS[:2]
+    )
+    assert np.ptp(red[:, 0]) < 8  # a level line with its points
+    assert np.corrcoef(blue.T)[0, 1] > 0.99 and np.ptp(blue[:, 0]) > 250
