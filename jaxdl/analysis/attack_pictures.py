@@ -22,7 +22,7 @@ _WIDTH, _HEIGHT, _LEFT, _BOTTOM, _RIGHT, _TOP, _LETTERS = 560, 340, 48, 44, 20, 
 def pictures(
     taught: learner.Learner,
     examples: learner.Batch,
-    epsilon: float,
+    epsilon: perturbation.Scalar,
     attack: attacks.Attack = attacks.PGD,
 ) -> Callable[[Any, Any], summary.Image]:
     """A summary of a learner that classifies images: those of `examples` under attack, see
