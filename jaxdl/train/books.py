@@ -154,7 +154,8 @@ class Books:
         if self._writer is not None:
             self._writer.close()
         outcome = {"status": status, "step": step, "metrics": self.metrics()}
-        outcome |= {"best": self.best, "seconds": seconds}
+        monitor = self.run.monitor.tag if self.run.monitor else None
+        outcome |= {"monitor": monitor, "best": self.best, "seconds": seconds}
         if message:
             outcome["message"] = message
         if self.writes:
