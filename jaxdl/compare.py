@@ -130,9 +130,7 @@ class Comparison:
     def _repr_markdown_(self) -> str:
         return self.markdown()
 
-    def _tables(
-        self, columns: Sequence[str]
-    ) -> Iterable[tuple[str, list[str], list[list[str]]]]:
+    def _tables(self, columns: Sequence[str]) -> Iterable[tuple[str, list[str], list[list[str]]]]:
         """Title, head and rows."""
         if self.differing:
             rows = [[row.label, *(row.fact(name) for name in self.differing)] for row in self.rows]
@@ -247,7 +245,8 @@ def _notes(rows: Sequence[Row], differing: Sequence[Name], dropped: int) -> list
         if PROGRAM in differing:
             notes.append(
                 "program: a hash of the equations of a step (its jaxpr). Rows of the same hash do "
-                "the same mathematics; a number in the code is part of it, unless a sweep varies it."
+                "the same mathematics. A hyperparameter's number is part of it, unless a sweep "
+                "varies it in one program."
             )
             if ("version", "jax") in differing:
                 notes.append("Another version of JAX may write the same step as other equations.")

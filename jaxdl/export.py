@@ -32,6 +32,7 @@ NAMES = ("cpu", "cuda", "rocm", "tpu")  # as jax.export calls them
 FOLDER = "export"  # in the run's
 
 Arrays = exported.Arrays
+Codes = dict[str, jax.export.Exported]  # by platform
 load = exported.load
 
 
@@ -58,7 +59,7 @@ def write(
         "predict": _tried(lambda: _predict(found, platforms, batch)),
         "step": _tried(lambda: _step(found, platforms)),
     }
-    if not any(one.content for one in made.values()):
+    if not any(one.files for one in made.values()):
         raise errors.InputError(
             f"An export must hold `predict` or the step, got neither of {found.folder}: "
             f"{made['step'].entry['missing']}"
@@ -68,10 +69,10 @@ def write(
 
 
 class _Made(NamedTuple):
-    """What the manifest says of a function, and the function's file; empty where there is none."""
+    """What the manifest says of a function, and its files by name; none where there is none."""
 
     entry: dict[str, Any]
-    content: bytes
+    files: dict[str, bytes]
 
 
 def _tried(make: Callable[[], _Made]) -> _Made:
@@ -79,7 +80,7 @@ def _tried(make: Callable[[], _Made]) -> _Made:
     try:
         return make()
     except Exception as error:  # whatever a model's code, or a platform, does not allow
-        return _Made({"missing": _line(error)}, b"")
+        return _Made({"missing": _line(error)}, {})
 
 
 # --- functions of trees, as functions of their arrays
@@ -128,19 +129,18 @@ def _predict(found: trained.Trained, platforms: Sequence[str], batch: learner.Ba
         return exported.flat(predict(state.made(arrays), examples.made(some, shapes)))
 
     fixed = functools.partial(function, None)
-    code, notes = _portable(fixed, platforms, state.shapes, examples.shapes)
-    arrays, some = _read(code, state.shapes, examples.shapes)
+    arrays, some = _read(fixed, state.shapes, examples.shapes)
+    notes: list[str] = []
     try:
         shapes = examples.of_any_size(some)
         free = {path: shapes[path] for path in some}
-        code = _export(functools.partial(function, shapes), code.platforms, arrays, free)
+        codes = _portable(functools.partial(function, shapes), platforms, notes, arrays, free)
         some = free
     except Exception as error:  # of a size that is no number, whatever a model's code meets
-        code = _export(fixed, code.platforms, arrays, some)
-        if some:
-            notes.append(f"batches of this size alone: {_line(error)}")
-    given = jax.tree.unflatten(code.out_tree, code.out_avals)
-    return _described("predict", code, notes, state=arrays, batch=some, outputs=given)
+        notes = [f"batches of this size alone: {_line(error)}"] if some else []
+        codes = _portable(fixed, platforms, notes, arrays, some)
+    outputs = _given(codes)
+    return _described("predict", codes, notes, state=arrays, batch=some, outputs=outputs)
 
 
 def _step(found: trained.Trained, platforms: Sequence[str]) -> _Made:
@@ -157,34 +157,16 @@ def _step(found: trained.Trained, platforms: Sequence[str]) -> _Made:
         )
         return exported.flat(after), exported.flat(measured)
 
-    code, notes = _portable(function, platforms, state.shapes, examples.shapes, key.shapes)
-    some = _read(code, state.shapes, examples.shapes, key.shapes)[1]
-    if len(some) < len(examples.shapes):
-        code = _export(function, code.platforms, state.shapes, some, key.shapes)
-    _, measured = jax.tree.unflatten(code.out_tree, code.out_avals)
+    some = _read(function, state.shapes, examples.shapes, key.shapes)[1]
+    notes: list[str] = []
+    codes = _portable(function, platforms, notes, state.shapes, some, key.shapes)
     own = {"state": state.shapes, "batch": some, "key": key.shapes}
-    return _described("step", code, notes, **own, metrics=measured)
+    return _described("step", codes, notes, **own, metrics=_given(codes)[1])
 
 
-def _portable(
-    function: Callable[..., Any], platforms: Sequence[str], *arguments: Arrays
-) -> tuple[jax.export.Exported, list[str]]:
-    """The function for all platforms, or for this one where another does not allow it."""
-    try:
-        return _export(function, platforms, *arguments), []
-    except Exception as error:  # of a platform, or of the function: then it is raised again
-        here = jax.export.default_export_platform()
-        return _export(function, [here], *arguments), [f"{here} alone: {_line(error)}"]
-
-
-def _export(
-    function: Callable[..., Any], platforms: Sequence[str], *arguments: Arrays
-) -> jax.export.Exported:
-    return jax.export.export(jax.jit(function), platforms=list(platforms))(*arguments)
-
-
-def _read(code: jax.export.Exported, *arguments: Arrays) -> list[Arrays]:
+def _read(function: Callable[..., Any], *arguments: Arrays) -> list[Arrays]:
     """Of each argument the arrays that the function reads."""
+    code = jax.export.export(jax.jit(function))(*arguments)
     places = [(i, path) for i, arrays in enumerate(arguments) for path in sorted(arrays)]
     read = {places[n] for n in code.module_kept_var_idx}
     return [
@@ -193,19 +175,44 @@ def _read(code: jax.export.Exported, *arguments: Arrays) -> list[Arrays]:
     ]
 
 
+def _portable(
+    function: Callable[..., Any], platforms: Sequence[str], notes: list[str], *arguments: Arrays
+) -> Codes:
+    """The function for each platform that has what it needs; of others a note says why.
+
+    One program for all of them would ask at every operation that differs where it is: XLA would
+    fuse it otherwise, and other last bits would come out.
+    """
+    jitted, codes, failed = jax.jit(function), {}, {}
+    for name in platforms:
+        try:
+            codes[name] = jax.export.export(jitted, platforms=[name])(*arguments)
+        except Exception as error:
+            failed[name] = error
+    if not codes:
+        raise failed[platforms[0]]
+    notes += [f"not for {name}: {_line(error)}" for name, error in failed.items()]
+    return codes
+
+
+def _given(codes: Codes) -> Any:
+    """The shapes of what a function gives."""
+    code = next(iter(codes.values()))
+    return jax.tree.unflatten(code.out_tree, code.out_avals)
+
+
 # --- what is written
 
 
-def _described(
-    name: str, code: jax.export.Exported, notes: Sequence[str], **arrays: Arrays
-) -> _Made:
-    entry = {"file": f"{name}.jax", "platforms": list(code.platforms), "notes": list(notes)}
+def _described(name: str, codes: Codes, notes: Sequence[str], **arrays: Arrays) -> _Made:
+    files = {platform: f"{name}.{platform}.jax" for platform in codes}
+    entry: dict[str, Any] = {"files": files, "notes": list(notes)}
     for what, shapes in arrays.items():
         entry[what] = {
             path: {"dtype": str(x.dtype), "shape": [_size(n) for n in x.shape]}
             for path, x in shapes.items()
         }
-    return _Made(entry, bytes(code.serialize()))
+    return _Made(entry, {files[at]: bytes(code.serialize()) for at, code in codes.items()})
 
 
 def _size(dimension: Any) -> int | str:
@@ -220,7 +227,7 @@ def _put(folder: pathlib.Path, found: trained.Trained, made: Mapping[str, _Made]
     """The manifest comes last: a folder without it is no export."""
     save = errors.needed(exported.THING, "safetensors.numpy").save_file
     state = exported.flat(found.state)
-    arrays = {path: np.ascontiguousarray(x) for path, x in jax.device_get(state).items()}
+    arrays = {path: np.array(x, order="C") for path, x in jax.device_get(state).items()}
     own = {path for path in arrays if path.startswith("params/")} or set(arrays)
     launched = found.launched
     manifest = {
@@ -237,12 +244,13 @@ def _put(folder: pathlib.Path, found: trained.Trained, made: Mapping[str, _Made]
     with record.writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
         (folder / exported.MANIFEST).unlink(missing_ok=True)
+        for old in folder.glob("*.jax"):
+            old.unlink()
         for file, paths in ((exported.PARAMETERS, own), (exported.REST, arrays.keys() - own)):
             save({path: arrays[path] for path in sorted(paths)}, folder / file)
-        for name, one in made.items():
-            (folder / f"{name}.jax").unlink(missing_ok=True)
-            if one.content:
-                (folder / f"{name}.jax").write_bytes(one.content)
+        for one in made.values():
+            for file, content in one.files.items():
+                (folder / file).write_bytes(content)
     record.put(folder / exported.MANIFEST, manifest)
 
 
@@ -320,7 +328,7 @@ def _table(made: exported.Loaded) -> rich.table.Table:
         entry = made.manifest[name]
         if "missing" not in entry:
             row = [_listed(entry["batch"]) or "no batch", _listed(entry[gives])]
-            cells = [name, *row, "\n".join(entry["platforms"])]
+            cells = [name, *row, "\n".join(entry["files"])]
             table.add_row(*map(rich.text.Text, cells))
     return table
 

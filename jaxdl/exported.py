@@ -1,7 +1,8 @@
 """What `python -m jaxdl.export` writes, loaded again: no model, no experiment, no Flax is needed.
 
 manifest.json            what there is: arrays by their path, shapes, platforms, whose run it was
-predict.jax, step.jax    portable StableHLO, as jax.export writes it (OpenXLA, 2023)
+predict.cpu.jax, …       portable StableHLO, as jax.export writes it (OpenXLA, 2023): of predict
+                         and of the training step for each platform
 parameters.safetensors   the state's parameters; rest.safetensors: what else it is made of
 
 Every tree of arrays (a state, a batch, outputs, metrics) is a dict here, path -> array, and a
@@ -69,13 +70,13 @@ class Loaded:
                 f"The export in {self.folder} must hold `{name}`, got none: {entry['missing']}."
             )
         here = jax.export.default_export_platform()
-        if here not in entry["platforms"]:
-            platforms = ", ".join(entry["platforms"])
+        if here not in entry["files"]:
+            platforms = ", ".join(entry["files"])
             raise errors.InputError(f"`{name}` must run on one of {platforms}, got {here}.")
         arguments = [
             _fitting(f"{name}'s {thing}", entry[thing], flat(tree)) for thing, tree in given.items()
         ]
-        return self._called(entry["file"])(*arguments)
+        return self._called(entry["files"][here])(*arguments)
 
     def _read(self, file: str) -> Callable[..., Any]:
         content = bytearray((self.folder / file).read_bytes())

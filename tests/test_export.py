@@ -138,7 +138,7 @@ def test_trains_on_to_the_same_bits_as_the_loop(kind, tmp_path):
     what = KINDS[kind](**changes)
     whole = runs.train(what, tmp_path / "run", seed=3)
     made = export.write(after(what, 3, tmp_path), tmp_path / "made")
-    assert made.manifest["step"]["platforms"] == ["cpu", "cuda", "tpu"]
+    assert list(made.manifest["step"]["files"]) == ["cpu", "cuda", "tpu"]
     found, state, sums = exported.load(tmp_path / "made"), made.state, []
     with contextlib.closing(batches.opened(what.train, 3)) as feed:
         for step in range(3, 6):
@@ -155,7 +155,7 @@ def test_predicts_the_same_where_there_is_no_code_of_the_model(kind, tmp_path):
     what = KINDS[kind](steps=6)
     found = after(what, 2, tmp_path)
     made = export.write(found, tmp_path / "made")
-    assert made.manifest["predict"]["platforms"] == ["cpu", "cuda", "tpu"]
+    assert list(made.manifest["predict"]["files"]) == ["cpu", "cuda", "tpu"]
     assert made.manifest["predict"]["batch"]["input"]["shape"][0] == "b"
     assert made.manifest["predict"]["notes"] == []
     batch = trained.examples(found.test(), 7)
@@ -174,7 +174,7 @@ def test_predicts_the_same_where_there_is_no_code_of_the_model(kind, tmp_path):
 def test_a_learner_without_predict_is_exported_as_its_step_alone(tmp_path):
     made = export.write(after(runs.linear(), 1, tmp_path), tmp_path / "made")
     assert "has none" in made.manifest["predict"]["missing"]
-    assert not (tmp_path / "made" / "predict.jax").exists()
+    assert not (tmp_path / "made" / "predict.cpu.jax").exists()
     with pytest.raises(errors.InputError, match="must hold `predict`, got none"):
         made.predict(made.state, {"input": np.zeros((1, 4), np.float32)})
 
@@ -201,8 +201,8 @@ def test_a_platform_that_lacks_an_operation_is_left_out(tmp_path):
         return {"values": jnp.linalg.eigvals(batch["input"][:, :, None] * jnp.eye(4))}
 
     made = export.write(after(predicting(predict), 1, tmp_path), tmp_path / "made")
-    assert made.manifest["predict"]["platforms"] == ["cpu"]
-    assert made.manifest["predict"]["notes"][0].startswith("cpu alone: ")
+    assert "tpu" not in made.manifest["predict"]["files"]
+    assert any(note.startswith("not for tpu: ") for note in made.manifest["predict"]["notes"])
     outputs = made.predict(made.state, {"input": np.full((2, 4), 3, np.float32)})
     np.testing.assert_allclose(outputs["values"], np.full((2, 4), 3), rtol=1e-6)
 
@@ -247,7 +247,8 @@ def test_the_command_writes_the_best_state(finished, tmp_path, capsys, monkeypat
     assert export.main([str(finished)]) == 0  # beside the checkpoints, and again in its place
     assert export.main([str(finished), "--platforms", "cpu"]) == 0
     kept = export.load(finished / "export")
-    assert kept.manifest["step"]["platforms"] == kept.manifest["predict"]["platforms"] == ["cpu"]
+    assert kept.manifest["step"]["files"] == {"cpu": "step.cpu.jax"}
+    assert {path.name for path in kept.folder.glob("*.jax")} == {"step.cpu.jax", "predict.cpu.jax"}
 
 
 def test_bad_input_is_a_line(finished, tmp_path, capsys):
@@ -286,7 +287,7 @@ def test_what_does_not_fit_is_named(finished, tmp_path):
             {"input": np.zeros((8, 5), np.float32), "target": np.zeros(2, np.int32)},
             made.key(0),
         )
-    made.manifest["predict"]["platforms"] = ["tpu"]
+    made.manifest["predict"]["files"] = {"tpu": "predict.tpu.jax"}
     with pytest.raises(errors.InputError, match="must run on one of tpu, got cpu"):
         made.predict(made.state, good)
     with pytest.raises(errors.InputError, match=r"must hold manifest\.json"):
