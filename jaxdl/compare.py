@@ -271,8 +271,8 @@ def _changes(rows: Sequence[Row]) -> list[str]:
             continue
         seen.add(other.facts[CODE])
         paths = [run.folder / record.SOURCE for run in (first, other)]
-        lines = [path.read_text(errors="replace").splitlines() for path in paths]
-        changed = [line for line in difflib.ndiff(*lines) if line[0] in "+-"]
+        before, after = (path.read_text(errors="replace").splitlines() for path in paths)
+        changed = [line for line in difflib.ndiff(before, after) if line[0] in "+-"]
         more = sum(line[0] == "+" for line in changed)
         notes.append(
             f"code: row {row.label} has {more} lines more and {len(changed) - more} lines fewer "
