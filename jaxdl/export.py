@@ -225,7 +225,7 @@ def _shape(array: Any) -> jax.ShapeDtypeStruct:
 
 def _put(folder: pathlib.Path, found: trained.Trained, made: Mapping[str, _Made]) -> None:
     """The manifest comes last: a folder without it is no export."""
-    save = errors.needed(exported.THING, "safetensors.numpy").save_file
+    library = errors.needed(exported.THING, "safetensors.numpy")
     state = exported.flat(found.state)
     arrays = {path: np.array(x, order="C") for path, x in jax.device_get(state).items()}
     own = {path for path in arrays if path.startswith("params/")} or set(arrays)
@@ -247,7 +247,8 @@ def _put(folder: pathlib.Path, found: trained.Trained, made: Mapping[str, _Made]
         for old in folder.glob("*.jax"):
             old.unlink()
         for file, paths in ((exported.PARAMETERS, own), (exported.REST, arrays.keys() - own)):
-            save({path: arrays[path] for path in sorted(paths)}, folder / file)
+            kept = library.save({path: arrays[path] for path in sorted(paths)})
+            (folder / file).write_bytes(kept)  # the library's own files are for their owner alone
         for one in made.values():
             for file, content in one.files.items():
                 (folder / file).write_bytes(content)
