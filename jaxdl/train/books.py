@@ -61,6 +61,7 @@ class Books:
         self.history: dict[str, list[tuple[int, float]]] = {}
         self.failed: tuple[int, str] | None = None  # the step, and what was not finite
         self.ended: tuple[int, str] | None = None  # the step, and the status, of what is over
+        self.values: dict[str, float] | None = None  # hyperparameters that have changed on the way
         self._writer: tensorboard.Writer | None = None
 
     # --- begin
@@ -73,6 +74,7 @@ class Books:
             "worse": self.worse,
             "failed": self.failed,
             "ended": self.ended,
+            "values": self.values,
         }
 
     def restore(self, step: int, meta: Mapping[str, Any]) -> None:
@@ -81,7 +83,7 @@ class Books:
             None if meta[name] is None else (meta[name][0], meta[name][1])
             for name in ("best", "failed", "ended")
         )
-        self.worse = meta["worse"]
+        self.worse, self.values = meta["worse"], meta.get("values")
         for tag, points in event_file.scalars(self.folder, step).items():
             self.history[tag] = [(at, _rounded(value)) for at, value in points]
 
