@@ -9,9 +9,9 @@ from PIL import Image, ImageDraw, ImageFont
 
 from jaxdl import errors
 
-_SIDE, _EDGE, _DOT, _LETTERS = 480, 12, 3, 13  # pixels
+_SIDE, _EDGE, _DOT, _LETTERS = 480, 14, 4, 20  # pixels
 _SMOOTH = 3  # drawn so much larger first
-_NAMED = 24  # labels up to which a list of them fits beside the points
+_NAMED = 20  # labels up to which a list of them fits beside the points
 # P. Tol, "Colour schemes" (2021), "bright" and "vibrant", without the greys.
 _COLOURS = (
     *((68, 119, 170), (238, 102, 119), (34, 136, 51), (204, 187, 68), (102, 204, 238)),
@@ -68,7 +68,7 @@ def _with_names(
     whole.paste(square, (0, 0))
     draw = ImageDraw.Draw(whole)
     for row, (kind, name) in enumerate(names.items()):
-        y = _EDGE + 19 * row  # pixels of a line
-        draw.circle((_SIDE + _EDGE // 2, y + 7), 5, fill=colours[kind])
-        draw.text((_SIDE + 2 * _EDGE, y + 7), name, "black", font, "lm")
+        y = (row + 0.5) * _SIDE / max(len(names), _SIDE // (2 * _EDGE))
+        draw.circle((_SIDE + _EDGE // 2, y), 7, fill=colours[kind])
+        draw.text((_SIDE + 2 * _EDGE, y), name, "black", font, "lm")
     return whole

@@ -22,7 +22,16 @@ from jaxtyping import Array, Float
 from jaxdl import errors
 from jaxdl.losses import set_prediction
 from jaxdl.models import pretrained, resnet, tensor_layouts
-from jaxdl.nn import attention, dense, dropout, layer_norm, limits, normalization, transformer
+from jaxdl.nn import (
+    activation,
+    attention,
+    dense,
+    dropout,
+    layer_norm,
+    limits,
+    normalization,
+    transformer,
+)
 
 # The paper's trunk has it.
 FROZEN = functools.partial(normalization.batch_norm, use_running_average=True)
@@ -81,7 +90,7 @@ class DETR(nn.Module):
         classify = dense.Dense(self.classes + 1, dtype=self.dtype, name="classes")
         last = nn.initializers.zeros if self.refine else nn.initializers.lecun_normal()
         locate = Perceptron(self.width, 4, 3, last, self.dtype, name="boxes")
-        queries = jnp.zeros((len(x), self.queries, self.width), self.dtype)
+        queries = jnp.zeros((x.shape[0], self.queries, self.width), self.dtype)
         if self.refine:
             box = self.param("anchors", anchors, (self.queries, 4))[None].repeat(len(x), 0)
             place = Perceptron(self.width, self.width, 2, dtype=self.dtype, name="places")
@@ -286,7 +295,8 @@ def _to_config(model: DETR) -> pretrained.Config:
             "A DETR in the form of DetrForObjectDetection must have a trunk resnet.ResNet without "
             f"a head and no refinement, got {type(trunk).__name__} and refine={model.refine}."
         )
-    whole = trunk.norm in (FROZEN, normalization.batch_norm) and trunk.act is nn.relu
+    whole = trunk.norm in (FROZEN, normalization.batch_norm)
+    whole = whole and trunk.act in (nn.relu, activation.relu)
     if not whole or trunk.block not in (resnet.BasicBlock, resnet.Bottleneck):
         raise errors.InputError(
             "The trunk of a DETR in the form of DetrForObjectDetection must have batch norm "
