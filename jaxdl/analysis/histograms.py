@@ -28,7 +28,7 @@ def of(taught: learner.Learner, examples: learner.Batch) -> dict[str, Show]:
 
 def weights() -> Show:
     """A summary: each parameter's, by its path; of a state without `params`, each array's."""
-    return _shown(lambda state, key: getattr(state, "params", state))
+    return _shown(lambda state, examples, key: getattr(state, "params", state))
 
 
 def gradients(taught: learner.Learner, examples: learner.Batch) -> Show:
@@ -38,7 +38,7 @@ def gradients(taught: learner.Learner, examples: learner.Batch) -> Show:
     evaluation reads an average of them. errors.InputError: the state has no `params`.
     """
 
-    def slope(state: Any, key: Any) -> Any:
+    def slope(state: Any, examples: learner.Batch, key: Any) -> Any:
         if not hasattr(state, "params"):
             raise errors.InputError(
                 f"Gradients must be those of a state with `params`, got {type(state).__name__}."
@@ -52,12 +52,12 @@ def gradients(taught: learner.Learner, examples: learner.Batch) -> Show:
 
         return jax.grad(loss)(state.params)
 
-    return _shown(slope)
+    return _shown(slope, examples)
 
 
 def activations(taught: learner.Learner, examples: learner.Batch) -> Show:
     """A summary: of what each module of the model puts out, as `layers.outputs` names them."""
-    return _shown(lambda state, key: layers.outputs(taught, state, examples))
+    return _shown(lambda state, batch, key: layers.outputs(taught, state, batch), examples)
 
 
 def buckets(values: Num[Array, "..."]) -> summary.Buckets:
@@ -80,14 +80,14 @@ def buckets(values: Num[Array, "..."]) -> summary.Buckets:
     return summary.Buckets(edges, counts)
 
 
-def _shown(arrays: Callable[[Any, Any], Any]) -> Show:
+def _shown(arrays: Callable[[Any, Any, Any], Any], examples: learner.Batch = None) -> Show:
     @jax.jit
-    def counted(state: Any, key: Any) -> dict[str, summary.Buckets]:
-        found = jax.tree_util.tree_leaves_with_path(arrays(state, key))
+    def counted(state: Any, batch: learner.Batch, key: Any) -> dict[str, summary.Buckets]:
+        found = jax.tree_util.tree_leaves_with_path(arrays(state, batch, key))
         return {
             jax.tree_util.keystr(path, simple=True, separator="/"): buckets(leaf)
             for path, leaf in found
             if jnp.issubdtype(leaf.dtype, jnp.number)
         }
 
-    return lambda state, key: jax.device_get(counted(state, key))
+    return lambda state, key: jax.device_get(counted(state, examples, key))

@@ -11,7 +11,7 @@ they call, the body of a scan stands in a box of its own, once, and a loop or a 
 
 import collections
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -48,6 +48,12 @@ class Traced(NamedTuple):
     jaxpr: Any
     arguments: Mapping[str, Any]
     results: Any
+
+
+def traced(function: Callable[..., Any], **arguments: Any) -> Traced:
+    """Trace a function; its arguments come in its own order, and may be shapes and dtypes."""
+    jaxpr, results = jax.make_jaxpr(function, return_shape=True)(*arguments.values())
+    return Traced(jaxpr, arguments, results)
 
 
 def definition(traced: Traced) -> graph_pb2.GraphDef | None:

@@ -78,7 +78,6 @@ class Program:
         self._compiled: dict[Any, Any] = {}
         self._digest: str | None = None
         self._first = first
-        self.examined: graph.Traced | None = None  # an evaluation, where one is monitored
         self._placed = (lambda data: data) if self.mesh is None else meshes.Placed(self.mesh)
         self.seed, self.who = seed, self._who()
         # Traced once; `inline` puts its equations into whatever program calls it. What is known of
@@ -100,7 +99,7 @@ class Program:
         returned.state(state, state_after)
         returned.named(measured, "Learner.step")
         returned.summable(measured)
-        self._check_monitor(state, one)
+        self.examined = self._check_monitor(state, one)
         carry = Carry(state, measured)
         if together:
             carry = jax.tree.map(
@@ -306,22 +305,19 @@ class Program:
 
         return examine
 
-    def _check_monitor(self, state: Any, who: Who) -> None:
-        """The monitored metric must come out of the evaluation: told now, not after hours."""
+    def _check_monitor(self, state: Any, who: Who) -> graph.Traced | None:
+        """The evaluation; the monitored metric must come out of it: told now, not after hours."""
         if self.run.monitor is None:
-            return
+            return None
         test = self.run.monitor.tag.split("/")[0]
         select, data = next(iter(self.run.tests[test].once()))
-        zero = np.uint32(0)
-        given = {"state": state, "who": who, "data": data, "step": zero, "i": zero}
-        trace = jax.make_jaxpr(self.examiner(select), return_shape=True)
-        jaxpr, measured = trace(*given.values())
-        returned.named(measured, "Learner.evaluate")
-        self.examined = graph.Traced(jaxpr, given, measured)
-        if any(isinstance(metric, metrics.Collected) for metric in measured.values()):
-            return  # only the predictions themselves tell the names of its numbers
-        logged = metrics.values(_zeros(measured))
-        returned.logged(self.run.monitor.tag, [f"{test}/{name}" for name in logged])
+        at = np.uint32(0)
+        found = graph.traced(self.examiner(select), state=state, who=who, data=data, step=at, i=at)
+        returned.named(found.results, "Learner.evaluate")
+        if not any(isinstance(metric, metrics.Collected) for metric in found.results.values()):
+            logged = metrics.values(_zeros(found.results))
+            returned.logged(self.run.monitor.tag, [f"{test}/{name}" for name in logged])
+        return found
 
     # --- compiled, and where their arguments and results lie
 

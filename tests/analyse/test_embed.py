@@ -27,19 +27,19 @@ def trained(folder, name, **values):
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    return trained(tmp_path_factory.mktemp("runs"), "digits_mlp", width=8, steps=40)
+    return trained(tmp_path_factory.mktemp("runs"), "digits_mlp", width=16, steps=200)
 
 
 def test_embed(folder, capsys):
     words = [str(folder), "embed", "--examples", "120", "--neighbours", "3"]
     assert command.main(words) == 0
     printed = capsys.readouterr().out
-    assert "hidden_0" in printed and "3-NN" in printed
+    assert "dropout_1" in printed and "3-NN" in printed
     there = folder / "analysis" / "embed"
     [table] = json.loads((there / "report.json").read_text())["tables"]
     rows = {row[0]: row[1:] for row in table["rows"]}
     assert list(rows) == ["(inputs)", "dropout_1"]  # what the output layer reads
-    assert rows["(inputs)"][0] == 64 and rows["dropout_1"][0] == 8
+    assert rows["(inputs)"][0] == 64 and rows["dropout_1"][0] == 16
     assert rows["(inputs)"][1] > 0.8  # scikit-learn on digits: 0.9 with so few
     _, probe, near, probe_before, near_before = rows["dropout_1"]
     assert min(probe, near, probe_before, near_before) > 0.15  # chance is 0.1
@@ -48,7 +48,7 @@ def test_embed(folder, capsys):
     text_format.Parse((there / "projector_config.pbtxt").read_text(), config)
     names = {one.tensor_name: list(one.tensor_shape) for one in config.embeddings}
     assert names == {
-        "dropout_1": [120, 8],
+        "dropout_1": [120, 16],
         "dropout_1, PCA": [120, 2],
         "dropout_1, t-SNE": [120, 2],
     }

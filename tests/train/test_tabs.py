@@ -219,8 +219,7 @@ def test_graph_computes_what_was_traced():
 
     given = {"state": {"a": np.ones((2, 3), np.float32)}, "data": np.ones(3, np.float32)}
     given["state"] |= {"b": np.ones(4), "unused": np.ones(5)}
-    jaxpr, results = jax.make_jaxpr(function, return_shape=True)(*given.values())
-    found = graph.definition(graph.Traced(jaxpr, given, results))
+    found = graph.definition(graph.traced(function, **given))
     assert found is not None
     inputs = {node.name: list(node.input) for node in found.node}
 
@@ -243,8 +242,7 @@ def test_graph_of_a_recurrent_network_has_its_body_once():
     def apply(variables, x):
         return model.apply(variables, x, train=False)
 
-    jaxpr, results = jax.make_jaxpr(apply, return_shape=True)(*given.values())
-    found = graph.definition(graph.Traced(jaxpr, given, results))
+    found = graph.definition(graph.traced(apply, **given))
     assert found is not None
     gates = [node for node in found.node if node.op == "tanh"]
     assert gates and all("/scan_of_7/" in node.name for node in gates)
