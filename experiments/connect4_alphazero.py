@@ -26,15 +26,15 @@ UPDATES = 8
 
 
 def experiment(
-    width: int = 128,
+    width: int = 256,
     depth: int = 3,
     simulations: int = 32,
     parallel: int = 128,
-    memory: int = 128,
+    memory: int = 256,
     trace: float = 0.8,
     average: float = 0.99,
     learning_rate: float = 2e-3,
-    episodes: int = 200,
+    episodes: int = 400,
     steps: int = 2000,
 ) -> Run:
     """AdamW, its learning rate falling to 0; `episodes` games are played in the test."""
