@@ -11,6 +11,7 @@ EXTRAS = {"torch": "parity", "pytest": "test", "beartype": "test", "optuna": "se
 EXTRAS |= {"cmaes": "search", "submitit": "slurm", "mctx": "rl", "pgx": "rl"}
 EXTRAS |= {"statsmodels": "series", "pyarrow": "tables", "pandas": "tables", "rdkit": "molecules"}
 EXTRAS |= {"safetensors": "interop", "tokenizers": "interop", "sacrebleu": "text"}
+EXTRAS |= {"jax_cuda13_plugin": "cuda", "jax_cuda12_plugin": "cuda", "libtpu": "tpu"}
 EXTRAS |= {"jiwer": "speech", "pycocotools": "detection"}
 
 

@@ -82,7 +82,7 @@ class Program:
         self.seed, self.who = seed, self._who()
         # Traced once; `inline` puts its equations into whatever program calls it. What is known of
         # it here is without the mesh: the same mathematics on any number of devices.
-        self._step = jax.jit(self._one_step, inline=True)
+        self._step = jax.jit(self.one_step, inline=True)
         where: Any = {}
         if self.mesh is not None:
             place = meshes.members if together else meshes.replicated
@@ -90,7 +90,7 @@ class Program:
         self._examine = jax.jit(self._examine_one, static_argnums=0, **where)
         zero = jax.ShapeDtypeStruct((), jnp.uint32)
         one, data = self._one(self.who, 0), self._one(first, self.family.axes)
-        self._begin = jax.jit(self._init)  # a call in its program: it is traced once, and runs once
+        self._begin = jax.jit(self.init)  # a call in its program: it is traced once, and runs once
         state = self._begin.eval_shape(one, data)
         traced = self._step.trace(state, one, data, zero, zero)
         self.jaxpr = traced.jaxpr
@@ -252,12 +252,12 @@ class Program:
             check_vma=False,
         )
 
-    def _init(self, who: Who, data: batches.Data) -> Any:
+    def init(self, who: Who, data: batches.Data) -> Any:
         run = self.family.make(who.values)
         state = run.learner.init(jax.random.fold_in(who.key, 0), _select(run, data, 0))
         return jax.tree.map(_strong, state)
 
-    def _one_step(self, state: Any, who: Who, data: batches.Data, step: Any, i: Any) -> Any:
+    def one_step(self, state: Any, who: Who, data: batches.Data, step: Any, i: Any) -> Any:
         run = self.family.make(who.values)
         key = jax.random.fold_in(jax.random.fold_in(who.key, 2), step + i)
         state, measured = run.learner.step(state, _select(run, data, i), key)
@@ -280,10 +280,10 @@ class Program:
     def _examine_one(
         self, select: batches.Select, state: Any, who: Who, data: Any, step: Any, i: Any
     ) -> learner.Metrics:
-        examine = self._each(self._examine_alone(select), 0, 0, None, None, None)
+        examine = self._each(self.examiner(select), 0, 0, None, None, None)
         return examine(state, who, data, step, i)
 
-    def _examine_alone(self, select: batches.Select) -> Callable[..., learner.Metrics]:
+    def examiner(self, select: batches.Select) -> Callable[..., learner.Metrics]:
         def examine(state: Any, who: Who, data: Any, step: Any, i: Any) -> learner.Metrics:
             key = jax.random.fold_in(jax.random.fold_in(who.key, 3), step)
             batch = layout.spread(select(data, 0))
@@ -302,7 +302,7 @@ class Program:
         test = self.run.monitor.tag.split("/")[0]
         select, data = next(iter(self.run.tests[test].once()))
         zero = np.uint32(0)
-        measured = jax.eval_shape(self._examine_alone(select), state, who, data, zero, zero)
+        measured = jax.eval_shape(self.examiner(select), state, who, data, zero, zero)
         returned.named(measured, "Learner.evaluate")
         if any(isinstance(metric, metrics.Collected) for metric in measured.values()):
             return  # only the predictions themselves tell the names of its numbers
