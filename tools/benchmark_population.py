@@ -27,6 +27,7 @@ import rich.console
 import rich.table
 import tyro
 
+from jaxdl import command
 from jaxdl.data import batches, digits, splits
 from jaxdl.learners import gradient
 from jaxdl.losses import classification
@@ -36,6 +37,7 @@ from jaxdl.sweep import campaign, execute, report, space
 from jaxdl.train import record
 
 SPACE = {"learning_rate": space.log(1e-5, 1.0), "weight_decay": space.log(1e-6, 10.0)}
+EVALUATIONS = 20
 WAYS = {"random search": (None, 4), "breeding": ("pbt", 4), "halving": ("halving", 12)}
 
 
@@ -61,8 +63,8 @@ def digits_search(
     learning_rate: float = 1e-3, weight_decay: float = 0.0, split: int = 0, steps: int = 1000
 ) -> Run:
     """The network of experiments/digits_mlp.py, with a validation part to choose by."""
-    rest, test = digits.load(0.4, split)
-    train, valid = splits.stratified(rest["input"], rest["target"], 0.25, split)
+    rest, test = digits.load(1 / 3, split)
+    train, valid = splits.stratified(rest["input"], rest["target"], 0.5, split)
     model = mlp.MLP(features=(64, 64), classes=10)
     optimizer = optax.adamw(learning_rate, weight_decay=weight_decay)
     return Run(
@@ -70,8 +72,8 @@ def digits_search(
         train=batches.shuffled(train, 64),
         tests={"valid": batches.once(valid, 512), "test": batches.once(test, 1024)},
         steps=steps,
-        log_every=steps // 40,
-        eval_every=steps // 40,
+        log_every=steps // EVALUATIONS,
+        eval_every=steps // EVALUATIONS,
         save_every=steps // 2,
         monitor=Lowest("valid/loss"),
     )
@@ -110,6 +112,7 @@ def main(options: Options) -> int:
     """The exit code."""
     console = rich.console.Console()
     execute.share_cores()
+    command.set_up()
     found: dict[str, list[Found]] = {way: [] for way in WAYS}
     with tempfile.TemporaryDirectory() as folder:
         for repeat in range(2 if options.small else options.repeats):
