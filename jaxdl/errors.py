@@ -12,7 +12,8 @@ EXTRAS |= {"cmaes": "search", "submitit": "slurm", "mctx": "rl", "pgx": "rl"}
 EXTRAS |= {"statsmodels": "series", "pyarrow": "tables", "pandas": "tables", "rdkit": "molecules"}
 EXTRAS |= {"safetensors": "interop", "tokenizers": "interop", "sacrebleu": "text"}
 EXTRAS |= {"jax_cuda13_plugin": "cuda", "jax_cuda12_plugin": "cuda", "libtpu": "tpu"}
-EXTRAS |= {"jiwer": "speech", "pycocotools": "detection"}
+EXTRAS |= {"jiwer": "speech", "pycocotools": "detection", "flatbuffers": "interop"}
+EXTRAS |= {"matplotlib": "notebook", "nbclient": "notebook", "ipykernel": "notebook"}
 
 
 class UserError(Exception):

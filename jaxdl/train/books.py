@@ -9,7 +9,7 @@ import numpy as np
 
 from jaxdl import run as runs
 from jaxdl import summary
-from jaxdl.train import event_file, record, returned, tensorboard
+from jaxdl.train import event_file, page, record, returned, tensorboard
 
 History = dict[str, tuple[np.ndarray, np.ndarray]]  # tag -> (steps, values)
 
@@ -22,6 +22,7 @@ class Result(NamedTuple):
     state: the learner's state after the last step. metrics: the last value of every tag.
     history: tag -> (steps, values), from the run's beginning, over all its launches.
     best: (step, value) of the monitored metric, None without a monitor.
+    In a notebook it shows itself: a card, and its curves (jaxdl/train/page.py).
     """
 
     status: str
@@ -33,6 +34,9 @@ class Result(NamedTuple):
     seconds: float
     compile_seconds: float
     folder: pathlib.Path
+
+    def _repr_html_(self) -> str:
+        return page.of(self)
 
 
 class Books:
@@ -156,7 +160,8 @@ class Books:
         if self._writer is not None:
             self._writer.close()
         outcome = {"status": status, "step": step, "metrics": self.metrics()}
-        outcome |= {"best": self.best, "seconds": seconds}
+        monitor = self.run.monitor.tag if self.run.monitor else None
+        outcome |= {"monitor": monitor, "best": self.best, "seconds": seconds}
         if message:
             outcome["message"] = message
         if self.writes:
