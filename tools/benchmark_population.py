@@ -7,7 +7,7 @@ its learning rate is drawn from log(1e-5, 1) and its weight decay from log(1e-6,
 is four runs of 1,000 steps. Random search trains four settings to the end; breeding has four
 members, and begins with those very settings; halving begins with twelve, the first four of which
 are those, and computes fewer steps in all. The best member is the one with the lowest validation
-loss at any of 40 evaluations; what counts is the test's loss and accuracy there. Five repeats, with
+loss at any of 20 evaluations; what counts is the test's loss and accuracy there. Five repeats, with
 splits, settings and seeds of their own. `steps of members` are those of the members' curves; in
 halving's programs, which devices share, another may only fill up the shape.
 
