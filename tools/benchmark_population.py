@@ -4,12 +4,17 @@
 
 The network of digits_mlp, of digits cut into training, validation and test by the repeat's seed;
 its learning rate is drawn from log(1e-5, 1) and its weight decay from log(1e-6, 10), and the budget
-is four runs of 1,000 steps. Random search trains four settings to the end; breeding has four
-members, and begins with those very settings; halving begins with twelve, the first four of which
-are those, and computes fewer steps in all. The best member is the one with the lowest validation
+is eight runs of 1,000 steps. Random search trains eight settings to the end; breeding has eight
+members, and begins with those very settings; halving begins with 32, the first eight of which are
+those, and computes fewer steps in all. The best member is the one with the lowest validation
 loss at any of 20 evaluations; what counts is the test's loss and accuracy there. Five repeats, with
 splits, settings and seeds of their own. `steps of members` are those of the members' curves; in
 halving's programs, which devices share, another may only fill up the shape.
+
+Measured on two CPU cores, 2026-11-28, the mean test loss (sd) of five repeats: random search 0.129
+(0.024), halving 0.111 (0.011), better in four repeats and the same in one, with 5,600 steps in the
+place of 8,000; breeding 0.131 (0.025), better in one and worse in two. With few members and so
+short runs breeding gives up those that learn slowly before they have shown what they come to.
 
 The exit code is 1 where the mean test loss of a population is not below random search's.
 """
@@ -38,7 +43,7 @@ from jaxdl.train import record
 
 SPACE = {"learning_rate": space.log(1e-5, 1.0), "weight_decay": space.log(1e-6, 10.0)}
 EVALUATIONS = 20
-WAYS = {"random search": (None, 4), "breeding": ("pbt", 4), "halving": ("halving", 12)}
+WAYS = {"random search": (None, 8), "breeding": ("pbt", 8), "halving": ("halving", 32)}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,7 +87,7 @@ def digits_search(
 def search(way: str, repeat: int, folder: pathlib.Path, small: bool) -> Found:
     """Run one way, once."""
     population, samples = WAYS[way]
-    samples = max(2, samples // 2) if small else samples
+    samples = max(2, samples // 5) if small else samples
     given = {"split": repeat} | ({"steps": 40} if small else {})
     base = record.Launched("digits_search", None, given, repeat, "benchmark_population.py")
     experiment = execute.Experiment(digits_search, given, base)
