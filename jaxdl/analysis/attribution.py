@@ -54,6 +54,7 @@ def scores(
             "An explanation's batch must be a dict with an input, got "
             f"{', '.join(batch) if isinstance(batch, dict) else type(batch).__name__}."
         )
+    predict = getattr(predict, "__wrapped__", predict)  # of jax.jit, which would hide the layers
     outputs = functools.partial(_outputs, predict, state, batch)
     if target is None:
         chosen = jnp.argmax(outputs(batch["input"]), -1)

@@ -1,5 +1,7 @@
 """Looks into the layers of a Linen model through any function that runs it, such as a learner's
-`predict`: nothing of the model or of how it was taught needs to be known.
+`predict`: nothing of the model or of how it was taught needs to be known. Layers are met as Python
+calls them, so the function must not have been compiled by `jax.jit` (`attribution.scores` unwraps
+one that has).
 
 Grad-CAM: Selvaraju et al. (2017), "Grad-CAM: visual explanations from deep networks via
 gradient-based localization".
@@ -49,7 +51,7 @@ def layers(function: Callable[[Any], Any], x: Any) -> list[Layer]:
         return out
 
     with nn.intercept_methods(watch):
-        jax.eval_shape(function, x)
+        jax.eval_shape(lambda x: function(x), x)  # a new function: JAX keeps what it has traced
     return found
 
 

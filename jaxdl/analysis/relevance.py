@@ -63,13 +63,14 @@ def _sharing(
 ) -> attribution.Score:
     """The same score with another derivative of its linear layers."""
     busy = False
+    met = 0
 
     def share(call: Any, args: Any, kwargs: Any, context: Any) -> Any:
-        nonlocal busy
+        nonlocal busy, met
         module = context.module
         if busy or not isinstance(module, _LINEAR) or context.method_name != "__call__":
             return call(*args, **kwargs)
-        busy = True
+        busy, met = True, met + 1
         pool = getattr(module, "pool", _same)  # of PooledConv: after the sharing, not within it
         pooled = {"pool": _same} if isinstance(module, convolution.PooledConv) else {}
         alone = module.clone(parent=None, name=None, **pooled)
@@ -84,7 +85,13 @@ def _sharing(
 
     def scored(x: Any) -> Array:
         with nn.intercept_methods(share):
-            return score(x)
+            said = score(x)
+        if not met:
+            raise errors.InputError(
+                "Relevance must be of a network of Flax's dense layers or convolutions, got none "
+                "(jax.jit hides them). Use integrated gradients."
+            )
+        return said
 
     return scored
 
