@@ -7,7 +7,6 @@ Everything heavy (JAX, Flax, TensorBoard) is imported after the command line has
 import dataclasses
 import gc
 import inspect
-import io
 import os
 import pathlib
 import shlex
@@ -16,9 +15,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import rich.console
-import rich.text
 
-from jaxdl import cluster, errors, experiment, hyperparameters, manual
+from jaxdl import cluster, command, errors, experiment, hyperparameters, manual
 from jaxdl import options as opt
 from jaxdl.train import stop
 
@@ -27,28 +25,12 @@ if TYPE_CHECKING:
     from jaxdl.sweep import campaign
     from jaxdl.train import loop, record
 
-INTERRUPTED = 130  # the shell's code for a Ctrl-C, here before training began
-
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The command; returns its exit code: 0 done, 2 bad input, 3 not finite (of a sweep: no run
     was), 4 storage, 75 stopped and saved. A fault of the program keeps its traceback.
     """
-    argv = sys.argv[1:] if argv is None else list(argv)
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="replace")  # a terminal of ASCII alone shows "?" for "·"
-    try:
-        return cluster.leave(_command(argv))
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return INTERRUPTED
-    except Exception as fault:
-        error = cluster.explained(fault)
-        if not isinstance(error, errors.UserError):
-            raise
-        console = rich.console.Console(stderr=True, highlight=False, soft_wrap=True)
-        console.print(rich.text.Text.assemble(("error: ", "bold red"), str(error)))
-        return cluster.leave(error.exit_code)
+    return command.main(_command, argv)
 
 
 def launch(
@@ -73,7 +55,7 @@ def launch(
     """
     folder = None if resume is None else str(resume)
     options = opt.checked(opt.Options(seed, pathlib.Path(logdir), name, folder, mesh))
-    _set_up()
+    command.set_up()
     if callable(run):
         launching = _from_function(run)
     else:
@@ -107,7 +89,7 @@ def _command(argv: Sequence[str]) -> int:
     if "--doctor" in argv:
         from jaxdl import doctor
 
-        return doctor.main(console, cache_folder())
+        return doctor.main(console, command.cache_folder())
     words = list(argv)
     asks_help = "--help" in words or "-h" in words
     if words[0].startswith("-") and asks_help:
@@ -124,20 +106,20 @@ def _command(argv: Sequence[str]) -> int:
         values = _completed(values, options, known)
         hyperparameters.assemble(file.signature(), values)  # what is required has been given
     else:
-        opt.folder_to_resume(options.resume, options.logdir, file.name)
+        opt.run_folder(options.resume, options.logdir, file.name)
     started = _elsewhere(argv, options, file.name)
     if started is not None:
         return started
     if options.jobs is not None and options.slurm is None:
         # The jobs, which inherit it, share this machine's GPUs with this process and one another.
         os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
-    _set_up()
+    command.set_up()
     # The signature was read without the file; Enums and dataclasses are to be the file's own.
     known = hyperparameters.of(file.function)
     values = _completed(_parse(words, file, known)[0], options, known)
     launching = _Launching(file.name, file.path, file.function)
-    command = shlex.join(["python", "-m", "jaxdl.launch", *argv])
-    return _run(_arranged(launching, values, options, command, quiet=False), options)
+    line = shlex.join(["python", "-m", "jaxdl.launch", *argv])
+    return _run(_arranged(launching, values, options, line, quiet=False), options)
 
 
 def _parse(
@@ -184,7 +166,7 @@ def _sweeps(options: opt.Options, name: str) -> bool:
         return options.sweeps
     from jaxdl.sweep import campaign
 
-    folder = opt.folder_to_resume(options.resume, options.logdir, name)
+    folder = opt.run_folder(options.resume, options.logdir, name)
     return campaign.resumed(folder) is not None
 
 
@@ -212,7 +194,7 @@ def _arranged(
     launching: _Launching,
     values: Mapping[str, Any],
     options: opt.Options,
-    command: str,
+    line: str,
     quiet: bool,
 ) -> _Arranged:
     """Find the folder, and what was launched in it before."""
@@ -222,7 +204,7 @@ def _arranged(
     if options.resume is not None:
         from jaxdl.sweep import campaign
 
-        folder = opt.folder_to_resume(options.resume, options.logdir, launching.name)
+        folder = opt.run_folder(options.resume, options.logdir, launching.name)
         recorded, asked = record.read(folder), campaign.resumed(folder)
         launching = _same_experiment(launching, recorded, folder, quiet)
         known = hyperparameters.of(launching.function)
@@ -232,7 +214,7 @@ def _arranged(
         seed = recorded.seed if options.seed is None else options.seed
     arguments = hyperparameters.assemble(launching.function, values)
     plain = hyperparameters.plain(arguments)
-    launched = record.Launched(launching.name, launching.path, plain, seed, command)
+    launched = record.Launched(launching.name, launching.path, plain, seed, line)
     name = options.name or cluster.broadcast(opt.new_name())
     folder = folder or options.logdir / launching.name / name
     return _Arranged(launching, values, launched, folder, asked)
@@ -309,30 +291,6 @@ def _sweep(arranged: _Arranged, options: opt.Options, asked: "campaign.Asked") -
         return stop.EXIT_CODE
     failed = [member.status == "failed" for member in outcome.members]
     return errors.NonFiniteError.exit_code if failed and all(failed) else 0
-
-
-def cache_folder() -> pathlib.Path:
-    """Where compiled programs are kept between launches."""
-    default = os.path.join("~", ".cache", "jaxdl", "compilation")
-    return pathlib.Path(os.environ.get("JAXDL_CACHE") or default).expanduser()
-
-
-def _set_up() -> None:
-    """Join the other processes, if any; compiled programs outlive the process, unless the user has
-    arranged that already.
-    """
-    cluster.initialize()
-    import jax
-
-    if getattr(jax.config, "jax_compilation_cache_dir", None) is not None:
-        return
-    try:
-        cache_folder().mkdir(parents=True, exist_ok=True)
-    except OSError:
-        return  # a launch without a cache only starts more slowly; the doctor tells
-    jax.config.update("jax_compilation_cache_dir", str(cache_folder()))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.01)
-    jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 
 
 def _from_function(function: Callable[..., Any]) -> _Launching:

@@ -118,21 +118,26 @@ def new_name() -> str:
     return f"{datetime.datetime.now():%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
 
 
-def folder_to_resume(resume: str, logdir: pathlib.Path, name: str | None) -> pathlib.Path:
-    """What --resume means now; name: of the experiment, None for any."""
-    if resume != "last":
-        folder = pathlib.Path(resume)
+def run_folder(
+    given: str, logdir: pathlib.Path, name: str | None, thing: str = "--resume"
+) -> pathlib.Path:
+    """The folder of a run that a user names, or of the newest with "last".
+
+    name: of the experiment, None for any. thing: which asks for it.
+    """
+    if given != "last":
+        folder = pathlib.Path(given)
         if not (folder / "run.json").exists():
             reason = "which holds no run.json" if folder.is_dir() else "which is no folder"
             raise errors.InputError(
-                f"--resume must be a run's folder or `last`, got {resume}, {reason}."
+                f"{thing} must be a run's folder or `last`, got {given}, {reason}."
             )
         return folder
     pattern = "*/run.json" if name is not None else "*/*/run.json"
     records = list((logdir / (name or "")).glob(pattern))
     if not records:
         kind = f"of {name} " if name else ""
-        raise errors.InputError(f"--resume last must find a run {kind}in {logdir}, got none.")
+        raise errors.InputError(f"{thing} last must find a run {kind}in {logdir}, got none.")
     return max(records, key=lambda path: path.stat().st_mtime).parent
 
 
@@ -147,7 +152,7 @@ def file_to_resume(words: Sequence[str]) -> experiment.File:
             f"`{manual.COMMAND}` lists the experiments."
         )
     logdir = dict(hyperparameters.groups(words)).get("--logdir", ["runs"])
-    folder = folder_to_resume(given[0], pathlib.Path(*logdir), None)
+    folder = run_folder(given[0], pathlib.Path(*logdir), None)
     try:
         name = json.loads((folder / "run.json").read_text())["experiment"]
     except (OSError, ValueError, KeyError, TypeError) as error:

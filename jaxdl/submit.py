@@ -67,7 +67,7 @@ def _without_last(argv: Sequence[str], logdir: pathlib.Path) -> list[str]:
     """With the folder that `--resume last` means now: another run may be the last later."""
     named = not argv[0].startswith("-")
     name = experiment.find(argv[0]).name if named else None
-    folder = str(options.folder_to_resume("last", logdir, name))
+    folder = str(options.run_folder("last", logdir, name))
     found = list(argv[: int(named)])
     for flag, words in hyperparameters.groups(argv[int(named) :]):
         found += [flag, *([folder] if flag == "--resume" else words)]

@@ -21,12 +21,12 @@ import jax.numpy as jnp
 import numpy as np
 import tyro
 
-from jaxdl import errors, experiment, hyperparameters
-from jaxdl.data import batches, text
+from jaxdl import errors, trained
+from jaxdl.data import text
 from jaxdl.data import tokens as tokenized
 from jaxdl.models import pretrained, tensor_files
 from jaxdl.nn import decoding, sampling
-from jaxdl.train import program, record, states
+from jaxdl.train import record
 
 TOGETHER = 16  # tokens written in one call of the device, and shown at once
 
@@ -65,16 +65,13 @@ def of_run(folder: pathlib.Path, options: Options) -> Language:
     """The best model of a run. Its learner's `predict` is all that is asked of it: each token is
     drawn after the last tokens that fit the training's window.
     """
-    launched = record.read(folder)
-    function = experiment.File(folder / record.SOURCE).function
-    what = function(**hyperparameters.assemble(function, launched.hyperparameters))
-    if what.train is None or what.learner.predict is None:
+    found = trained.load(folder)
+    if found.run.train is None or found.run.learner.predict is None:
         raise errors.InputError(
-            f"A run to chat with must predict the next byte, got one of {launched.experiment}."
+            f"A run to chat with must predict the next byte, got one of "
+            f"{found.launched.experiment}."
         )
-    feed = batches.opened(what.train, launched.seed)
-    made = program.Program(what, launched.seed, feed.first())
-    state, predict = states.best(folder, made.shape).state, what.learner.predict
+    made, state, predict = found.program, found.state, found.run.learner.predict
     inputs = made.batch_shape()["input"]
     outputs = jax.eval_shape(predict, state, {"input": jax.ShapeDtypeStruct(inputs.shape, int)})
     logits = jax.tree.leaves(outputs)[0].shape

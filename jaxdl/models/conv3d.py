@@ -13,7 +13,7 @@ import flax.linen as nn
 from jaxtyping import Array, Float
 
 from jaxdl import errors
-from jaxdl.nn import convolution, dropout, limits, normalization, pooling
+from jaxdl.nn import activation, convolution, dropout, limits, normalization, pooling
 
 # Where parameters lie on a mesh: kernels are cut by what they put out, norms are whole.
 RULES = (
@@ -41,7 +41,7 @@ class C3D(nn.Module):
     hidden: tuple[int, ...] = (4096, 4096)
     last_padding: int = 0
     dropout: float | Array = 0.0
-    act: Callable[[Array], Array] = nn.relu
+    act: Callable[[Array], Array] = activation.relu
     dtype: Any = None
 
     def __post_init__(self) -> None:
@@ -142,7 +142,7 @@ class R2Plus1D(nn.Module):
     stages: tuple[int, ...] = (2, 2, 2, 2)
     width: int = 64
     norm: normalization.Norm = normalization.batch_norm
-    act: Callable[[Array], Array] = nn.relu
+    act: Callable[[Array], Array] = activation.relu
     dtype: Any = None
 
     def __post_init__(self) -> None:

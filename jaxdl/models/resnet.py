@@ -16,7 +16,7 @@ from jaxtyping import Array, Float
 
 from jaxdl import errors
 from jaxdl.models import pretrained, tensor_layouts
-from jaxdl.nn import convolution, limits, normalization, pooling
+from jaxdl.nn import activation, convolution, limits, normalization, pooling
 
 # Where parameters lie on a mesh: (pattern of the path, an axis or None for each dimension), for
 # Run.rules. Kernels are cut by what they put out; the norms, small, are whole on every device.
@@ -41,7 +41,7 @@ class Block(nn.Module):
     features: int
     stride: int = 1
     norm: normalization.Norm = normalization.batch_norm
-    act: Callable[[Array], Array] = nn.relu
+    act: Callable[[Array], Array] = activation.relu
     shortcut: Literal["project", "pad"] = "project"
     dtype: Any = None
 
@@ -106,7 +106,7 @@ class ResNet(nn.Module):
     width: int = 64
     stem: Literal["imagenet", "cifar"] = "imagenet"
     norm: normalization.Norm = normalization.batch_norm
-    act: Callable[[Array], Array] = nn.relu
+    act: Callable[[Array], Array] = activation.relu
     dtype: Any = None
 
     def __post_init__(self) -> None:
@@ -192,7 +192,7 @@ def _from_config(config: pretrained.Config) -> ResNet:
 def _to_config(model: ResNet) -> pretrained.Config:
     kinds = {BasicBlock: "basic", Bottleneck: "bottleneck"}
     norm = model.norm == normalization.batch_norm
-    kept = model.stem == "imagenet" and norm and model.act is nn.relu
+    kept = model.stem == "imagenet" and norm and model.act in (nn.relu, activation.relu)
     if model.block not in kinds or model.classes is None or not kept:
         raise errors.InputError(
             "A ResNet in the form of transformers must have the stem for ImageNet, batch norm, "

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jaxdl import errors
-from jaxdl.nn import convolution, limits, normalization, pooling
+from jaxdl.nn import activation, convolution, limits, normalization, pooling
 
 # Where parameters lie on a mesh: kernels are cut by what they put out, the small rest is whole.
 RULES = (
@@ -66,7 +66,7 @@ class UNet(nn.Module):
     features: tuple[int, ...] = (64, 128, 256, 512, 1024)
     dimensions: int = 2
     norm: normalization.Norm | None = normalization.batch_norm
-    act: Callable[[Array], Array] = nn.relu
+    act: Callable[[Array], Array] = activation.relu
     dtype: Any = None
 
     def __post_init__(self) -> None:

@@ -12,7 +12,7 @@ import flax.linen as nn
 from jaxtyping import Array, Float
 
 from jaxdl.models import resnet
-from jaxdl.nn import dropout, limits, normalization, pooling
+from jaxdl.nn import activation, dropout, limits, normalization, pooling
 
 RULES = resnet.RULES  # of where parameters lie on a mesh, for Run.rules
 
@@ -79,7 +79,7 @@ class WideResNet(nn.Module):
     width: int = 16
     widen: int = 1
     norm: normalization.Norm = normalization.batch_norm
-    act: Callable[[Array], Array] = nn.relu
+    act: Callable[[Array], Array] = activation.relu
     dropout: float | Array = 0.0
     dtype: Any = None
 

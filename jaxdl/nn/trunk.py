@@ -12,7 +12,7 @@ import flax.linen as nn
 from jaxtyping import Array, Float
 
 from jaxdl import errors
-from jaxdl.nn import convolution, limits, normalization
+from jaxdl.nn import activation, convolution, limits, normalization
 
 GROUP = 4  # channels that are normalised together; small, as trunks are narrow
 group_norm = functools.partial(nn.GroupNorm, num_groups=None, group_size=GROUP, epsilon=1e-5)
@@ -27,7 +27,7 @@ class Trunk(nn.Module):
     features: tuple[int, ...] = (32, 64)
     depth: int = 2
     norm: normalization.Norm = group_norm
-    act: Callable[[Array], Array] = nn.relu
+    act: Callable[[Array], Array] = activation.relu
     dtype: Any = None
 
     def __post_init__(self) -> None:

@@ -104,14 +104,14 @@ def claim(
 
 def write(folder: pathlib.Path, record: Mapping[str, Any]) -> None:
     """Put the record into the folder, whole or not at all."""
-    put(folder / FILE, _finite(record))
+    put(folder / FILE, record)
 
 
 def put(path: pathlib.Path, content: Any) -> None:
-    """Write JSON, whole or not at all."""
+    """Write JSON, whole or not at all; NaN and infinities, which it does not have, are null."""
     with writing(path.parent):
         partial = path.with_name(f".{path.name}.{os.getpid()}")
-        text = json.dumps(content, indent=2, allow_nan=False)
+        text = json.dumps(_finite(content), indent=2, allow_nan=False)
         with partial.open("w") as file:
             file.write(text + "\n")
             file.flush()

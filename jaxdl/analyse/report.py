@@ -1,0 +1,76 @@
+"""What an analysis finds: shown in the terminal and in TensorBoard, kept in the run's folder."""
+
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import rich.box
+import rich.console
+import rich.table
+import rich.text
+
+from jaxdl import run as runs
+from jaxdl import summary
+from jaxdl.train import card, progress, record, tensorboard
+
+FOLDER = "analysis"  # in the run's
+FILE = "report.json"
+
+
+class Table(NamedTuple):
+    """Rows of text and numbers under a title; note: a line below it."""
+
+    title: str
+    head: Sequence[str]
+    rows: Sequence[Sequence[Any]]
+    note: str = ""
+
+
+class Report(NamedTuple):
+    """Tables, and what TensorBoard shows beside them, by tag."""
+
+    tables: Sequence[Table]
+    shown: Mapping[str, runs.Shown]
+
+
+def show(report: Report, console: rich.console.Console) -> None:
+    """Print the tables."""
+    for table in report.tables:
+        made = rich.table.Table(
+            title=table.title, box=rich.box.SIMPLE, title_justify="left", caption_justify="left"
+        )
+        for i, name in enumerate(table.head):
+            numbers = all(isinstance(row[i], int | float) for row in table.rows)
+            made.add_column(rich.text.Text(name), justify="right" if numbers else "left")
+        for row in table.rows:
+            made.add_row(*(rich.text.Text(_cell(x)) for x in row))
+        if table.note:
+            made.caption = rich.text.Text(table.note)
+        console.print(made)
+
+
+def write(report: Report, run: pathlib.Path, part: str, step: int) -> pathlib.Path:
+    """Keep it in the run's folder, in place of an earlier one of the same part; returns where.
+
+    step: after which the state was that has been looked at.
+    """
+    folder = run / FOLDER / part
+    with record.writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    with tensorboard.Writer(folder) as writer:
+        texts = {f"{part}/{table.title}": _text(table) for table in report.tables}
+        writer.show(step, {**texts, **report.shown})
+    content = {"step": step, "tables": [table._asdict() for table in report.tables]}
+    record.put(folder / FILE, content)
+    return folder
+
+
+def _text(table: Table) -> summary.Text:
+    rows = card.markdown(table.head, [[_cell(x) for x in row] for row in table.rows])
+    return summary.Text(f"{rows}\n\n{table.note}" if table.note else rows)
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, float):
+        return progress.number(value)
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)

@@ -1,0 +1,101 @@
+"""A trained run, from its folder alone: what analysis, export and notebooks read."""
+
+import os
+import pathlib
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from jaxdl import errors, experiment, hyperparameters, learner, options
+from jaxdl import run as runs
+from jaxdl.data import batches
+from jaxdl.train import program as programs
+from jaxdl.train import record, states
+
+
+class Trained(NamedTuple):
+    """A run rebuilt from its folder, with the state of its best evaluation.
+
+    step: after which the state was. program: its step and its shapes, on this machine's devices.
+    """
+
+    folder: pathlib.Path
+    launched: record.Launched
+    run: runs.Run
+    program: programs.Program
+    step: int
+    state: Any
+
+    def predictor(self, thing: str) -> Callable[[Any, Any], Any]:
+        """The learner's `predict`, compiled; errors.InputError where it has none.
+
+        thing: what needs it, such as "An explanation".
+        """
+        predict = self.run.learner.predict
+        if predict is None:
+            raise errors.InputError(
+                f"{thing} must be of a learner with `predict`, got a run of "
+                f"{self.launched.experiment}, whose learner has none."
+            )
+        return jax.jit(predict)
+
+    def test(self, name: str | None = None) -> batches.Pass:
+        """The data of a test, of the first one where none is named."""
+        tests = self.run.tests
+        if name is not None and name not in tests:
+            have = ", ".join(tests) or "none"
+            raise errors.InputError(f"--test must be one of the run's tests, {have}, got {name}.")
+        if not tests:
+            raise errors.InputError(f"The run in {self.folder} must have a test, got none.")
+        return tests[name or next(iter(tests))]
+
+
+def find(given: str | os.PathLike[str], logdir: str | os.PathLike[str] = "runs") -> pathlib.Path:
+    """The folder of a run; of the newest one in `logdir` where `given` is "last"."""
+    return options.run_folder(os.fspath(given), pathlib.Path(logdir), None, "The run")
+
+
+def load(folder: str | os.PathLike[str]) -> Trained:
+    """The run of a folder, made from its own copy of the experiment, and its best state.
+
+    errors.InputError: no run, no copy of its experiment, or no checkpoint yet.
+    """
+    folder = pathlib.Path(folder)
+    launched = record.read(folder)
+    source = folder / record.SOURCE
+    if not source.is_file():
+        raise errors.InputError(
+            f"The run in {folder} must have {record.SOURCE}, the experiment as launched, got none. "
+            "An experiment from a notebook's cell has none: write it into a file."
+        )
+    file = experiment.File(source)
+    known = hyperparameters.of(file.function)
+    plain = {n: v for n, v in launched.hyperparameters.items() if not n.startswith("--")}
+    values = hyperparameters.revived(plain, known, launched.experiment)
+    arguments = hyperparameters.assemble(file.function, values)
+    run = experiment.build(file.function, arguments, launched.experiment, source)
+    feed = batches.opened(run.train, launched.seed)
+    program = programs.Program(run, launched.seed, feed.first())
+    feed.close()
+    best = states.best(folder, program.shape)
+    return Trained(folder, launched, run, program, best.step, best.state)
+
+
+def examples(data: batches.Pass, count: int | None = None) -> learner.Batch:
+    """The first examples of a pass as one batch on the host, all where no number is given.
+
+    Batches whose arrays differ in more than their first axis are not joined: the first is taken.
+    """
+    if count is not None and count < 1:
+        raise errors.InputError(f"The number of examples must be at least 1, got {count}.")
+    found, have = [], 0
+    for select, given in data.once():
+        found.append(jax.device_get(jax.jit(select)(given, 0)))
+        have += len(jax.tree.leaves(found[-1])[0])
+        if count is not None and have >= count:
+            break
+    shapes = [[x.shape[1:] for x in jax.tree.leaves(batch)] for batch in found]
+    joined = [batch for batch, shape in zip(found, shapes, strict=True) if shape == shapes[0]]
+    return jax.tree.map(lambda *parts: np.concatenate(parts)[:count], *joined)

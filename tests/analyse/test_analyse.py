@@ -1,0 +1,123 @@
+"""A trained run is found again from its folder, and what is found in it is shown and kept."""
+
+import dataclasses
+import json
+import math
+import pathlib
+import sys
+import types
+
+import jax
+import numpy as np
+import pytest
+import runs
+from tensorboard.backend.event_processing import event_accumulator
+
+from jaxdl import errors, experiment, summary, trained
+from jaxdl.analyse import __main__ as command
+from jaxdl.analyse import report
+from jaxdl.train import loop
+
+ROOT = pathlib.Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def result(tmp_path_factory):
+    """A run of a perceptron of eight units that has learnt for four steps, best at one of them."""
+    path = ROOT / "experiments" / "digits_mlp.py"
+    values = {"width": 8, "steps": 4}
+    launched = runs.launched(experiment=path.stem, source=path, **values)
+    what = experiment.File(path).function(**values)
+    folder = tmp_path_factory.mktemp("runs") / path.stem / "run"
+    return loop.train(what, folder, launched, quiet=True)
+
+
+def test_the_best_state_gives_the_best_evaluation(result):
+    found = trained.load(trained.find("last", result.folder.parents[1]))
+    step, best = result.best
+    batch = trained.examples(found.test())
+    outputs = found.predictor("This test")(found.state, batch)
+    assert found.step == step and len(batch["input"]) == found.test("test").size
+    assert np.mean(np.argmax(outputs, -1) == batch["target"]) == pytest.approx(best, abs=1e-6)
+    few = trained.examples(found.test(), 7)
+    jax.tree.map(lambda a, b: np.testing.assert_array_equal(a, b[:7]), few, batch)
+
+
+def test_what_there_is_not_is_told(result, tmp_path):
+    found = trained.load(result.folder)
+    with pytest.raises(errors.InputError, match="one of the run's tests, test, got trial"):
+        found.test("trial")
+    with pytest.raises(errors.InputError, match=r"must find a run in .*, got none"):
+        trained.find("last", tmp_path)
+    with pytest.raises(errors.InputError, match=r"which holds no run\.json"):
+        trained.find(tmp_path)
+    for name in ("run.json", "experiment.py"):
+        (tmp_path / name).write_bytes((result.folder / name).read_bytes())
+    with pytest.raises(errors.InputError, match="must have a checkpoint, got none"):
+        trained.load(tmp_path)
+    (tmp_path / "experiment.py").unlink()
+    with pytest.raises(errors.InputError, match=r"must have experiment\.py"):
+        trained.load(tmp_path)
+    without = found.run.learner._replace(predict=None)
+    blind = found._replace(run=types.SimpleNamespace(learner=without))
+    with pytest.raises(errors.InputError, match="with `predict`, got a run of digits_mlp"):
+        blind.predictor("An explanation")
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """Counts."""
+
+    up_to: int = 3
+    """The last."""
+
+
+def part(monkeypatch):
+    """A part of the command that counts."""
+
+    def analyse(found, options):
+        rows = [("parameters", 1234), ("rate", 0.5), ("none", math.nan)]
+        return report.Report(
+            [report.Table("Counts", ("what", "value"), rows, "a note")],
+            {"counts/picture": summary.Image(np.zeros((4, 4))), "counts/one": 1.0},
+        )
+
+    made = types.SimpleNamespace(Options=Options, analyse=analyse)
+    monkeypatch.setitem(sys.modules, "jaxdl.analyse.counts", made)
+    monkeypatch.setitem(command.PARTS, "counts", "how many")
+
+
+def test_the_command_shows_and_keeps(result, monkeypatch, capsys):
+    part(monkeypatch)
+    logdir = str(result.folder.parents[1])
+    for _ in range(2):  # the second in place of the first
+        assert command.main(["last", "counts", "--logdir", logdir]) == 0
+    told = capsys.readouterr().out
+    assert "1,234" in told and "a note" in told and "counts of digits_mlp at step" in told
+    folder = result.folder / "analysis" / "counts"
+    kept = json.loads((folder / "report.json").read_text())
+    assert kept["tables"][0]["rows"] == [["parameters", 1234], ["rate", 0.5], ["none", None]]
+    events = event_accumulator.EventAccumulator(str(folder)).Reload()
+    assert events.Tags()["images"] == ["counts/picture"]
+    assert len(events.Scalars("counts/one")) == 1
+    assert events.Scalars("counts/one")[0].step == kept["step"] == result.best[0]
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["nowhere", "counts"], "must be a run's folder or `last`, got nowhere"),
+        (["last", "count"], "got count. Did you mean counts?"),
+        (["last"], "got nothing"),
+    ],
+)
+def test_bad_words_are_one_line(words, told, monkeypatch, capsys):
+    part(monkeypatch)
+    assert command.main(words) == 2
+    assert told in capsys.readouterr().err
+
+
+def test_usage_names_the_parts(capsys):
+    assert command.main([]) == 0
+    told = capsys.readouterr().out
+    assert all(name in told for name in command.PARTS)
