@@ -5,11 +5,11 @@ Smilkov et al. (2017). Integrated gradients: Sundararajan, Taly and Yan (2017), 
 attribution for deep networks". Gradient SHAP: Erion et al. (2019), "Improving performance of deep
 learning models with axiomatic attribution priors", and Lundberg's `shap`.
 
-Guided back-propagation (Springenberg et al. 2014) is left out: a map that explains a network must
-change with the network, and its does not. On the experiment digits_explain, with the weights of the
-last layer drawn anew, guided maps keep GUIDED of their rank correlation with those of the trained
-network, where saliency keeps SALIENCY (as Adebayo et al. 2018, "Sanity checks for saliency maps",
-found on ImageNet).
+Guided back-propagation (Springenberg et al. 2014) is left out, though its maps are the prettiest: a
+map that explains a network must change with it, and its do not (Adebayo et al. 2018, "Sanity checks
+for saliency maps"). In the network of experiments/digits_explain.py with the last layer drawn anew
+they still have a rank correlation of 0.82 with those of the trained one, with all layers drawn anew
+0.36; saliency has 0.50 and 0.06 (`pointing.alike`, 500 images).
 
 Every method takes a score, a function of the inputs (b, ...) with a number for each of them, and
 the inputs, and returns an attribution of their shape. `inside.embedded` makes tokens floats.
@@ -29,6 +29,8 @@ from jaxdl.nn import limits
 
 # Inputs (b, ...) -> the score of each (b,), which depends on that input alone.
 Score = Callable[[Any], Float[Array, "b"]]
+# (score, inputs, key) -> an attribution of the inputs' shape, as of the functions here.
+Method = Callable[[Score, Any, Any], Any]
 
 _TOGETHER = 64  # evaluations of a batch that run side by side; more go one after another
 
@@ -175,7 +177,7 @@ def _mean(part: Callable[[Any], Array], over: Any) -> Array:
 
 def _outputs(predict: Callable[[Any, Any], Any], state: Any, batch: dict[str, Any], x: Any) -> Any:
     """Predictions (b, k) of the inputs."""
-    found = predict(state, {**batch, "input": x})
+    found = predict(state, jax.tree.map(jnp.asarray, {**batch, "input": x}))
     shape = getattr(found, "shape", ())
     if len(shape) == 1:
         found = found[:, None]

@@ -123,9 +123,7 @@ def shapley(value: Game, count: int) -> Float[Array, "b n"]:
     return jnp.einsum("sb,sn->bn", values, jnp.asarray(weights, values.dtype))
 
 
-def kernel_shap(
-    value: Game, count: int, key: Any, *, samples: int = 512
-) -> Float[Array, "b n"]:
+def kernel_shap(value: Game, count: int, key: Any, *, samples: int = 512) -> Float[Array, "b n"]:
     """Shapley values by weighted least squares over coalitions (theorem 2 of the paper).
 
     With samples for all 2^n - 2 coalitions each is taken once, and the values are exact; otherwise
@@ -184,7 +182,7 @@ def _box(shape: Sequence[int], corner: Sequence[int], window: Sequence[int]) -> 
 
 def _check_window(shape: Sequence[int], window: Sequence[int], stride: Sequence[int]) -> None:
     fits = len(window) == len(stride) == len(shape) and all(
-        1 <= side <= size and 1 <= step and (step <= side or side == size)
+        1 <= side <= size and step >= 1 and (step <= side or side == size)
         for size, side, step in zip(shape, window, stride, strict=True)
     )
     if not fits:

@@ -7,6 +7,7 @@ Grad-CAM: Selvaraju et al. (2017), "Grad-CAM: visual explanations from deep netw
 gradient-based localization".
 """
 
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -41,7 +42,7 @@ def layers(function: Callable[[Any], Any], x: Any) -> list[Layer]:
     found: list[Layer] = []
 
     def watch(call: Any, args: Any, kwargs: Any, context: Any) -> Any:
-        if context.method_name != "__call__":
+        if not _called(context):
             return call(*args, **kwargs)
         at = len(found)
         module = context.module
@@ -70,27 +71,29 @@ def split(
             f"The layers are {', '.join(dict.fromkeys(filter(None, known))) or 'none'}."
         )
 
-    def through(put: Array | None) -> tuple[Array, Array]:
-        kept: list[Array] = []
-
-        def stop(call: Any, args: Any, kwargs: Any, context: Any) -> Any:
-            if context.method_name != "__call__" or "/".join(context.module.path) != path:
-                return call(*args, **kwargs)
-            if before:
-                kept.append(args[0])
-                return call(args[0] if put is None else put, *args[1:], **kwargs)
-            kept.append(call(*args, **kwargs))
-            return kept[0] if put is None else put
-
-        with nn.intercept_methods(stop):
-            said = score(x)
-        return kept[0], said
-
+    through = functools.partial(_through, score, x, path, before)
     return _one_network(lambda: through(None)[0]), lambda value: through(value)[1]
 
 
+def unit(function: Callable[[Any], Any], path: str, channel: int) -> attribution.Score:
+    """The mean of one channel of a layer's output, as a score: what a unit's picture climbs.
+
+    function: runs the model on inputs, whatever it returns.
+    """
+
+    def score(x: Any) -> Array:
+        maps = _through(function, x, path, False, None)[0]
+        return maps[..., channel].reshape(len(maps), -1).mean(-1)
+
+    return score
+
+
 def embedded(score: attribution.Score, x: Any) -> tuple[Array, attribution.Score]:
-    """Tokens (b, t) as the vectors (b, t, d) that the first layer reads, and the score of those."""
+    """Tokens (b, t) as the vectors (b, t, d) that the first layer reads, and the score of those.
+
+    A baseline is the vectors of other tokens, such as padding, from another call: zeros are nothing
+    that a network has seen, and a layer norm reads them like any other length of the same vector.
+    """
     x = jnp.asarray(x)
     for layer in layers(score, x):
         if layer.given is not None and layer.given.ndim == 3 and layer.given.shape[:2] == x.shape:
@@ -137,7 +140,7 @@ def attention_weights(
     def watch(call: Any, args: Any, kwargs: Any, context: Any) -> Any:
         nonlocal busy
         module = context.module
-        if busy or not isinstance(module, attention.MultiHead):
+        if busy or not isinstance(module, attention.MultiHead) or not _called(context):
             return call(*args, **kwargs)
         busy = True
         variables = {"params": module.variables["params"]}
@@ -159,6 +162,31 @@ def attention_weights(
             "Use a method that reads gradients or hides parts of the input."
         )
     return [(path, one) for (path, _), one in zip(found, weights, strict=True)]
+
+
+def _through(
+    function: Callable[[Any], Any], x: Any, path: str, before: bool, put: Array | None
+) -> tuple[Array, Any]:
+    """The value at a layer, and what the function says with `put` in its place if given."""
+    kept: list[Array] = []
+
+    def stop(call: Any, args: Any, kwargs: Any, context: Any) -> Any:
+        if not _called(context) or "/".join(context.module.path) != path:
+            return call(*args, **kwargs)
+        if before:
+            kept.append(args[0])
+            return call(args[0] if put is None else put, *args[1:], **kwargs)
+        kept.append(call(*args, **kwargs))
+        return kept[0] if put is None else put
+
+    with nn.intercept_methods(stop):
+        said = function(x)
+    return kept[0], said
+
+
+def _called(context: Any) -> bool:
+    """Whether a module is called, and not one of its other methods."""
+    return context.method_name == "__call__"
 
 
 def _last_convolution(score: attribution.Score, x: Array) -> str:

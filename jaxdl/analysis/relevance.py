@@ -8,7 +8,7 @@ another derivative (section 10.4 there): relu and pooling hand relevance on as t
 """
 
 from collections.abc import Callable, Iterator
-from typing import Any, Literal
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -19,8 +19,6 @@ from jaxdl import errors
 from jaxdl.analysis import attribution
 from jaxdl.nn import convolution, dense, limits
 
-Rule = Literal["epsilon", "gamma", "z+"]
-
 _LINEAR = (nn.Dense, nn.Conv, dense.Dense, convolution.PooledConv)
 _STABLE = 1e-9  # keeps divisors off zero where a rule has none of its own
 # What no rule is known for: nonlinear, and not linear in pieces as relu and max are.
@@ -30,7 +28,7 @@ _CURVED = {"tanh", "logistic", "erf", "exp", "exp2", "log", "log1p", "rsqrt", "s
 def relevance(
     score: attribution.Score,
     x: Any,
-    rule: Rule = "epsilon",
+    rule: str = "epsilon",
     *,
     epsilon: float = 1e-6,
     gamma: float = 0.25,
@@ -59,7 +57,7 @@ def relevance(
 
 
 def _sharing(
-    score: attribution.Score, changed: Callable[[dict[str, Array]], dict[str, Array]], least: float
+    score: attribution.Score, changed: Callable[[dict[str, Any]], dict[str, Any]], least: float
 ) -> attribution.Score:
     """The same score with another derivative of its linear layers."""
     busy = False
@@ -100,14 +98,14 @@ def _same(x: Any) -> Any:
     return x
 
 
-def _more(gamma: float) -> Callable[[dict[str, Array]], dict[str, Array]]:
+def _more(gamma: float) -> Callable[[dict[str, Any]], dict[str, Any]]:
     return lambda params: {
         **params,
         "kernel": params["kernel"] + gamma * jnp.maximum(params["kernel"], 0),
     }
 
 
-def _positive(params: dict[str, Array]) -> dict[str, Array]:
+def _positive(params: dict[str, Any]) -> dict[str, Any]:
     zero = {"bias": jnp.zeros_like(params["bias"])} if "bias" in params else {}
     return {**params, "kernel": jnp.maximum(params["kernel"], 0), **zero}
 
