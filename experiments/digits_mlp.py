@@ -21,14 +21,16 @@ def experiment(
     depth: int = 2,
     dropout: float = 0.0,
     learning_rate: float = 1e-3,
+    weight_decay: float = 0.0,
     batch_size: int = 64,
     steps: int = 2000,
 ) -> Run:
-    """Adam on the cross-entropy."""
+    """Adam on the cross-entropy, with decoupled weight decay."""
     train, test = digits.load()
     model = mlp.MLP(features=(width,) * depth, classes=10, dropout=dropout)
+    optimizer = optax.adamw(learning_rate, weight_decay=weight_decay)
     return Run(
-        learner=gradient.supervised(model, classification.cross_entropy, optax.adam(learning_rate)),
+        learner=gradient.supervised(model, classification.cross_entropy, optimizer),
         train=batches.shuffled(train, batch_size),
         tests={"test": batches.once(test, 512)},
         steps=steps,

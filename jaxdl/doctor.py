@@ -21,19 +21,29 @@ import rich.console
 import rich.table
 import rich.text
 
+from jaxdl import errors
+
 PACKAGES = (
     *("jax", "jaxlib", "flax", "optax", "grain", "tensorboard", "numpy"),
     *("scikit-learn", "tyro"),
 )
-# What brings it, and the modules that tell that it is there.
-EXTRAS = {
-    "cuda": ("NVIDIA GPUs", ("jax_cuda13_plugin", "jax_cuda12_plugin")),
-    "tpu": ("Cloud TPUs", ("libtpu",)),
-    "search": ("Optuna, to search hyperparameters", ("optuna",)),
-    "slurm": ("submitit, for SLURM and jobs side by side", ("submitit",)),
-    "rl": ("tree search and board games, to learn by playing", ("mctx", "pgx")),
-    "parity": ("PyTorch, to compare with", ("torch",)),
-    "test": ("the tests", ("pytest", "beartype")),
+# What each extra is for; the modules that tell that it is there are those of errors.EXTRAS.
+PURPOSES = {
+    "cuda": "NVIDIA GPUs",
+    "tpu": "Cloud TPUs",
+    "search": "Optuna, to search hyperparameters",
+    "slurm": "submitit, for SLURM and jobs side by side",
+    "rl": "tree search and board games, to learn by playing",
+    "interop": "pretrained checkpoints, tokenizers, exports",
+    "text": "BLEU",
+    "speech": "word error rates",
+    "detection": "COCO's average precision",
+    "series": "statsmodels' time series",
+    "tables": "Parquet files",
+    "molecules": "RDKit's molecules",
+    "notebook": "curves in notebooks",
+    "parity": "PyTorch, to compare with",
+    "test": "the tests",
 }
 LIMIT = 15.0  # seconds that a check may take; each takes about two
 CALLS = 100  # of the deadlock's program, which hung in one of a few hundred calls
@@ -136,8 +146,8 @@ def main(console: rich.console.Console, cache: pathlib.Path) -> int:
     for name, value in {**_machine(), **_devices(), **_settings(cache)}.items():
         table.add_row(name, rich.text.Text(value))
     table.add_section()
-    for extra, (purpose, modules) in EXTRAS.items():
-        table.add_row(f"[{extra}]".replace("[", "\\["), _extra(extra, purpose, modules))
+    for extra, purpose in PURPOSES.items():
+        table.add_row(f"[{extra}]".replace("[", "\\["), _extra(extra, purpose))
     console.print(table)
     console.print()
     healthy = True
@@ -204,7 +214,8 @@ def _settings(cache: pathlib.Path) -> dict[str, str]:
     }
 
 
-def _extra(extra: str, purpose: str, modules: tuple[str, ...]) -> rich.text.Text:
+def _extra(extra: str, purpose: str) -> rich.text.Text:
+    modules = [module for module, brings in errors.EXTRAS.items() if brings == extra]
     if any(importlib.util.find_spec(module) is not None for module in modules):
         return rich.text.Text(f"{purpose}: installed")
     return rich.text.Text(f'{purpose}: pip install "jaxdl[{extra}]"', "dim")

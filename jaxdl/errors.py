@@ -11,7 +11,9 @@ EXTRAS = {"torch": "parity", "pytest": "test", "beartype": "test", "optuna": "se
 EXTRAS |= {"cmaes": "search", "submitit": "slurm", "mctx": "rl", "pgx": "rl"}
 EXTRAS |= {"statsmodels": "series", "pyarrow": "tables", "pandas": "tables", "rdkit": "molecules"}
 EXTRAS |= {"safetensors": "interop", "tokenizers": "interop", "sacrebleu": "text"}
-EXTRAS |= {"jiwer": "speech", "pycocotools": "detection"}
+EXTRAS |= {"jax_cuda13_plugin": "cuda", "jax_cuda12_plugin": "cuda", "libtpu": "tpu"}
+EXTRAS |= {"jiwer": "speech", "pycocotools": "detection", "flatbuffers": "interop"}
+EXTRAS |= {"matplotlib": "notebook", "nbclient": "notebook", "ipykernel": "notebook"}
 
 
 class UserError(Exception):

@@ -257,7 +257,9 @@ def _asked(arranged: _Arranged, options: opt.Options) -> "campaign.Asked | None"
     if options.sweeps:
         from jaxdl.sweep import campaign
 
-        return campaign.Asked(options.sweep, options.samples, options.seeds, options.search)
+        return campaign.Asked(
+            options.sweep, options.samples, options.seeds, options.search, options.population
+        )
     if arranged.asked is None:
         names, kinds = ("ensemble", "jobs"), ("sweep", "run")
     else:

@@ -33,6 +33,9 @@ ALL = [
     _option("samples", int, None, "draw so many from ranges such as log(1e-5,1e-1)"),
     _option("seeds", int, None, "run each setting with so many seeds"),
     _option("search", str, None, "let Optuna propose --samples settings", form="tpe|cmaes|…"),
+    _option(
+        "population", str, None, "members of a sweep learn from one another", form="pbt|halving"
+    ),
     _option("ensemble", bool, False, "judge the averaged predictions of a sweep's best states"),
     _option("jobs", int, None, "run so many groups of a sweep side by side"),
     _option("verify", bool, False, "prove the run exact, at reduced length"),
@@ -59,6 +62,7 @@ class Options(NamedTuple):
     samples: int | None = None
     seeds: int | None = None
     search: str | None = None
+    population: str | None = None
     ensemble: bool = False
     jobs: int | None = None
     verify: bool = False
@@ -210,6 +214,11 @@ def _check_company(options: Options) -> None:
     for name in ("ensemble", "jobs"):
         if getattr(options, name) and not (options.sweeps or options.resume):
             raise errors.InputError(f"--{name} must come with a sweep: --sweep or --seeds.")
+    if options.population and not options.sweeps:
+        raise errors.InputError("--population must come with a sweep: --sweep or --seeds.")
+    for name in ("search", "jobs", "slurm"):
+        if options.population and getattr(options, name):
+            raise errors.InputError(f"--population must come without --{name}; it is one program.")
     if options.search and not options.samples:
         raise errors.InputError("--search must come with --samples N, how many settings to try.")
 

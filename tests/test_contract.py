@@ -126,7 +126,7 @@ def test_vmap_over_keys_is_each_by_itself(case):
 
     def whole(key):
         who = program.Who(key, {})
-        state, measured = made._one_step(made._init(who, data), who, data, 0, 0)
+        state, measured = made.one_step(made.init(who, data), who, data, 0, 0)
         return program.Carry(state, measured), evaluate(state, batch, key)
 
     keys = jax.random.split(jax.random.key(5), 2)

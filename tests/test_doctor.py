@@ -1,13 +1,15 @@
 """The doctor: its report, and that it sees what is wrong."""
 
+import pathlib
 import re
 import sys
 import time
+import tomllib
 
 import pytest
 import rich.console
 
-from jaxdl import doctor
+from jaxdl import doctor, errors
 
 
 def fine():
@@ -61,3 +63,9 @@ def test_report(problem, monkeypatch, tmp_path):
     assert 'pip install "jaxdl[tpu]"' in text
     assert text.count(f": {problem}" if problem else ": right, 1.5 s") == len(doctor.CHECKS)
     assert ("Do not train here" in text) == bool(problem)
+
+
+def test_every_extra_is_known():
+    project = tomllib.loads((pathlib.Path(__file__).parents[1] / "pyproject.toml").read_text())
+    extras = set(project["project"]["optional-dependencies"]) - {"dev"}
+    assert extras == doctor.PURPOSES.keys() == set(errors.EXTRAS.values())

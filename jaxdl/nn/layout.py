@@ -53,7 +53,7 @@ def spread(batch: Any) -> Any:
 def rows(inputs: Any) -> Shaped[Array, "b d"]:
     """Examples of any shape, each as a row."""
     inputs = jnp.asarray(inputs)
-    return inputs.reshape(len(inputs), -1)
+    return inputs.reshape(inputs.shape[0], -1)  # a size may be a symbol, as of an export
 
 
 def parts(batch: Any, count: int, name: str) -> Any:

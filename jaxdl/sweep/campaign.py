@@ -18,7 +18,17 @@ import rich.console
 import rich.text
 
 from jaxdl import cluster, errors, hyperparameters, options, run
-from jaxdl.sweep import ensemble, execute, fanout, plan, reading, report, search, space
+from jaxdl.sweep import (
+    ensemble,
+    execute,
+    fanout,
+    plan,
+    populate,
+    reading,
+    report,
+    search,
+    space,
+)
 from jaxdl.train import event_file, lock, progress, record, stop
 from jaxdl.train import mesh as meshes
 
@@ -36,6 +46,7 @@ class Asked(NamedTuple):
     samples: int | None = None
     seeds: int | None = None
     search: str | None = None
+    population: str | None = None
 
     def recorded(self) -> dict[str, Any]:
         """Beside the hyperparameters, under names that none of them can have."""
@@ -133,7 +144,12 @@ def _check(campaign: Campaign, first: run.Run) -> None:
             f"got {campaign.seeds[0]} and {len(campaign.seeds)}."
         )
     if campaign.asked.search is None:
-        campaign.space.settings(campaign.asked.samples, campaign.experiment.base.seed)
+        asked, seeds = campaign.asked, len(campaign.seeds)
+        settings = campaign.space.settings(asked.samples, campaign.experiment.base.seed)
+        if asked.population is not None:
+            if campaign.elsewhere is not None:
+                raise errors.InputError("A population must run here, got --jobs or --slurm.")
+            populate.check(asked.population, campaign.experiment.make, settings, seeds)
     elif first.monitor is None:
         raise errors.InputError("A search must have a monitored metric; set Run.monitor.")
     else:
@@ -157,7 +173,8 @@ def _rounds(
     """Whether all have been run, the groups, and why one could not be."""
     done: list[fanout.Part] = []
     compiled: execute.Compiled | None = {} if campaign.asked.search else None
-    at, quiet = campaign.folder / "groups", campaign.quiet
+    at, quiet, kind = campaign.folder / "groups", campaign.quiet, campaign.asked.population
+    population = None if kind is None else (kind, campaign.space.axes)
     for number, (settings, tell) in enumerate(_proposed(campaign, first)):
         if stopping.requested is not None:
             return False, done, None
@@ -169,7 +186,14 @@ def _rounds(
         console.print(rich.text.Text(title, style="bold"), soft_wrap=True)
         console.print(shared, soft_wrap=True)
         parts = [
-            fanout.Part(campaign.experiment, group, campaign.seeds, at / f"{number}.{i}", quiet)
+            fanout.Part(
+                campaign.experiment,
+                group,
+                campaign.seeds,
+                at / f"{number}.{i}",
+                quiet,
+                population,
+            )
             for i, group in enumerate(groups)
         ]
         done += parts

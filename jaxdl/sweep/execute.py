@@ -113,14 +113,11 @@ def run(
         return True
     if stopping.requested is not None:
         return False
-    first = experiment.make(group.settings[0])
-    make = functools.partial(group.made, experiment.make)
-    numbers = [{name: m.setting[name] for name in group.varied} for m in mine]
-    family = programs.Family(make, [m.seed for m in mine], numbers)
+    first, family = gathered(experiment, group, mine)
     ways = race.Ways(
         functools.partial(_alone, first, family),
-        functools.partial(_joined, first, family),
-        _shards(first),
+        functools.partial(joined, first, family),
+        shards(first),
     )
     if compiled is None or plan.streamed(first):
         compiled = {}  # what a stream gives, a group's shape does not tell
@@ -137,11 +134,21 @@ def run(
         return False
     say(_headline(group, mine, decision))
     if program is None:
-        program = (_joined(first, family, decision.wave) if decision.together else ways.alone())[0]
+        program = (joined(first, family, decision.wave) if decision.together else ways.alone())[0]
     compiled[group.shape] = decision, program
     if not decision.together:
         return _one_after_another(experiment, program, family, mine, say, quiet, stopping)
     return _together(experiment, program, family, mine, folder, say, quiet, stopping)
+
+
+def gathered(
+    experiment: Experiment, group: plan.Group, mine: Sequence[Member]
+) -> tuple[runs.Run, programs.Family]:
+    """The run of a group's first setting, and its members as what shares its functions."""
+    make = functools.partial(group.made, experiment.make)
+    numbers = [{name: m.setting[name] for name in group.varied} for m in mine]
+    first = experiment.make(group.settings[0])
+    return first, programs.Family(make, [m.seed for m in mine], numbers)
 
 
 def _wasteful(decision: race.Decision, members: int) -> bool:
@@ -157,12 +164,12 @@ def _alone(run: runs.Run, family: programs.Family) -> tuple[programs.Program, ba
     return programs.Program(run, family.seeds[0], feed.first(), family), feed
 
 
-def _joined(
+def joined(
     run: runs.Run, family: programs.Family, size: int
 ) -> tuple[programs.Program, batches.Feed]:
     """The program of a wave of members, and the feed of the first wave."""
     mesh = _spread(run)
-    if mesh is not None and size % _shards(run):
+    if mesh is not None and size % shards(run):
         mesh = {"member": 1}  # begun on other devices, or too large for so many at once
     theirs, feed = _wave(run, family, size)
     run = dataclasses.replace(run, mesh=mesh)
@@ -183,7 +190,7 @@ def share_cores() -> None:
             jax.config.update("jax_num_cpu_devices", min(cores, MOST_CORES))
 
 
-def _shards(run: runs.Run) -> int:
+def shards(run: runs.Run) -> int:
     """How many devices there are for members that run together."""
     return meshes.make(_spread(run)).shape.get("member", 1)
 
@@ -222,7 +229,7 @@ def _one_after_another(
             continue
         if stopping.requested is not None:
             return False
-        run = _own(experiment, solo.run, member)
+        run = own_run(experiment, solo.run, member)
         feed = batches.opened(run.train, member.seed)
         theirs = programs.Family(family.make, [member.seed], [family.values[i]])
         program = solo.serving(theirs, feed.first())
@@ -240,7 +247,7 @@ def _one_after_another(
     return True
 
 
-def _own(experiment: Experiment, shared: runs.Run, member: Member) -> runs.Run:
+def own_run(experiment: Experiment, shared: runs.Run, member: Member) -> runs.Run:
     """The group's run, with what the host computes, and may depend on values, as the member has it.
 
     Examples in memory stay the group's: what becomes of them is in the program, where the values
@@ -305,7 +312,9 @@ def _together(
         if stopping.requested is not None:
             return False
         theirs, feed = _wave(program.run, family, size, start)
-        entries = [loop.Entry(_own(experiment, program.run, m), m.folder, m.launched) for m in some]
+        entries = [
+            loop.Entry(own_run(experiment, program.run, m), m.folder, m.launched) for m in some
+        ]
         batch_size = None if program.run.train is None else program.run.train.batch_size * len(some)
         terminal = progress.Progress(program.run.steps, batch_size, quiet)
         mate = program.serving(theirs, feed.first())

@@ -18,7 +18,7 @@ import rich.text
 
 from jaxdl import errors, hyperparameters, submit, values
 from jaxdl import experiment as files
-from jaxdl.sweep import execute, plan, race, space
+from jaxdl.sweep import execute, plan, populate, race, space
 from jaxdl.train import record, stop
 
 DECISION = "decision.json"
@@ -41,13 +41,16 @@ class Elsewhere(NamedTuple):
 
 
 class Part(NamedTuple):
-    """A group of a sweep. folder: for what it must remember, <sweep>/groups/<n>."""
+    """A group of a sweep. folder: for what it must remember, <sweep>/groups/<n>. population: how
+    its members learn from one another, and within which values.
+    """
 
     experiment: execute.Experiment
     group: plan.Group
     seeds: Sequence[int]
     folder: pathlib.Path
     quiet: bool = False
+    population: tuple[str, Mapping[str, space.Axis]] | None = None
 
     @property
     def members(self) -> list[execute.Member]:
@@ -62,6 +65,8 @@ class Part(NamedTuple):
         compiled: execute.Compiled | None = None,
     ) -> bool:
         """Run it, the way it has begun if it has; False where a signal came between."""
+        if self.population is not None:
+            return self._populated(self.population, console, stopping)
         return execute.run(
             self.experiment,
             self.group,
@@ -74,6 +79,19 @@ class Part(NamedTuple):
             lambda decision: _write(self.folder / DECISION, decision._asdict()),
             compiled,
         )
+
+    def _populated(
+        self,
+        population: tuple[str, Mapping[str, space.Axis]],
+        console: rich.console.Console,
+        stopping: stop.Catcher,
+    ) -> bool:
+        members = self.members
+        run, family = execute.gathered(self.experiment, self.group, members)
+        going = populate.Going(
+            self.experiment, run, family, members, self.folder, self.quiet, stopping
+        )
+        return populate.run(*population, going, console.print)
 
     def _decision(self) -> race.Decision | None:
         path = self.folder / DECISION

@@ -59,7 +59,7 @@ def decide(run: runs.Run, members: int, ways: Ways) -> tuple[Decision, programs.
         return alone._replace(why="streams are read by one run at a time"), None
     if run.mesh is not None and "member" not in run.mesh and jax.device_count() > 1:
         return alone._replace(why="each has the whole mesh"), None
-    wave = _filled(members, ways.devices)
+    wave = filled(members, ways.devices)
     shared, theirs = ways.together(wave)
     if jax.default_backend() == "cpu" and shared.cost.convolves:
         return alone._replace(why="convolutions on CPU are slower together"), None
@@ -121,11 +121,11 @@ def _wave(shared: programs.Program, feed: batches.Feed, members: int, devices: i
         fits = max(fits, devices)  # fewer would be no more on each
     if fits >= devices:
         fits -= fits % devices
-        return _filled(-(-members // -(-members // fits)), devices)
+        return filled(-(-members // -(-members // fits)), devices)
     return -(-members // -(-members // fits))
 
 
-def _filled(members: int, devices: int) -> int:
+def filled(members: int, devices: int) -> int:
     """As many members, and some more so that each device has as many."""
     return members + -members % devices
 

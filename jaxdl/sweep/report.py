@@ -82,6 +82,19 @@ def interval(
     return mean, np.asarray(half)
 
 
+def with_interval(sample: Sequence[float]) -> str:
+    """A mean and its interval in words, 0.975 ± 0.0031; of one value, the value."""
+    mean, half = map(float, interval(np.array(sample, np.float64)))
+    if len(sample) == 1 or not (math.isfinite(half) and math.isfinite(mean)):
+        return progress.number(mean)
+    if half == 0:
+        return f"{progress.number(mean)} ± 0"
+    digits = min(max(1 - math.floor(math.log10(half)), 0), 8)  # two of the half-width's
+    if abs(mean) >= 1e6 or half < 1e-7:
+        return f"{mean:.6g} ± {half:.2g}"
+    return f"{mean:.{digits}f} ± {half:.{digits}f}"
+
+
 def ordered(members: Sequence[Member], tag: str | None, highest: bool) -> list[Member]:
     """Members with the best first, then those without a value, then those that did not finish."""
 
@@ -251,17 +264,7 @@ def _values(members: Sequence[Member], column: str | None, tag: str | None) -> l
 
 def _summed_up(members: Sequence[Member], column: str, tag: str | None) -> str:
     sample = _values([m for m in members if _finished(m)], column, tag)
-    if not sample:
-        return "-"
-    mean, half = map(float, interval(np.array(sample, np.float64)))
-    if len(sample) == 1 or not (math.isfinite(half) and math.isfinite(mean)):
-        return progress.number(mean)
-    if half == 0:
-        return f"{progress.number(mean)} ± 0"
-    digits = min(max(1 - math.floor(math.log10(half)), 0), 8)  # two of the half-width's
-    if abs(mean) >= 1e6 or half < 1e-7:
-        return f"{mean:.6g} ± {half:.2g}"
-    return f"{mean:.{digits}f} ± {half:.{digits}f}"
+    return with_interval(sample) if sample else "-"
 
 
 def _counted(members: Sequence[Member]) -> str:

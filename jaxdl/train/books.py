@@ -9,7 +9,7 @@ import numpy as np
 
 from jaxdl import run as runs
 from jaxdl import summary
-from jaxdl.train import event_file, record, returned, tensorboard
+from jaxdl.train import event_file, page, record, returned, tensorboard
 
 History = dict[str, tuple[np.ndarray, np.ndarray]]  # tag -> (steps, values)
 
@@ -22,6 +22,7 @@ class Result(NamedTuple):
     state: the learner's state after the last step. metrics: the last value of every tag.
     history: tag -> (steps, values), from the run's beginning, over all its launches.
     best: (step, value) of the monitored metric, None without a monitor.
+    In a notebook it shows itself: a card, and its curves (jaxdl/train/page.py).
     """
 
     status: str
@@ -33,6 +34,9 @@ class Result(NamedTuple):
     seconds: float
     compile_seconds: float
     folder: pathlib.Path
+
+    def _repr_html_(self) -> str:
+        return page.of(self)
 
 
 class Books:
@@ -57,6 +61,7 @@ class Books:
         self.history: dict[str, list[tuple[int, float]]] = {}
         self.failed: tuple[int, str] | None = None  # the step, and what was not finite
         self.ended: tuple[int, str] | None = None  # the step, and the status, of what is over
+        self.values: dict[str, float] | None = None  # hyperparameters that have changed on the way
         self._writer: tensorboard.Writer | None = None
 
     # --- begin
@@ -69,6 +74,7 @@ class Books:
             "worse": self.worse,
             "failed": self.failed,
             "ended": self.ended,
+            "values": self.values,
         }
 
     def restore(self, step: int, meta: Mapping[str, Any]) -> None:
@@ -77,7 +83,7 @@ class Books:
             None if meta[name] is None else (meta[name][0], meta[name][1])
             for name in ("best", "failed", "ended")
         )
-        self.worse = meta["worse"]
+        self.worse, self.values = meta["worse"], meta.get("values")
         for tag, points in event_file.scalars(self.folder, step).items():
             self.history[tag] = [(at, _rounded(value)) for at, value in points]
 
@@ -154,7 +160,8 @@ class Books:
         if self._writer is not None:
             self._writer.close()
         outcome = {"status": status, "step": step, "metrics": self.metrics()}
-        outcome |= {"best": self.best, "seconds": seconds}
+        monitor = self.run.monitor.tag if self.run.monitor else None
+        outcome |= {"monitor": monitor, "best": self.best, "seconds": seconds}
         if message:
             outcome["message"] = message
         if self.writes:

@@ -31,6 +31,7 @@ from jaxdl.train import (
     stop,
     training,
 )
+from jaxdl.train import population as populations
 from jaxdl.train import program as programs
 
 Result = bookkeeping.Result
@@ -99,12 +100,15 @@ def train_together(
     program: programs.Program,
     feed: batches.Feed,
     terminal: progress.Progress,
+    population: populations.Population | None = None,
+    before: populations.Before | None = None,
 ) -> list[Result]:
     """Run the members of a group in one program, to the end or to a signal.
 
     folder: where the group's checkpoints lie. program, feed: of all members, in the same order;
     there may be more members than entries: these only fill up the program's shape.
     A member that is no number any more is marked failed, and the others go on.
+    population: how they learn from one another; before: from where they go on, in a later rung.
     errors.InputError: another process runs them, or a folder holds other runs.
     errors.StorageError: a folder cannot be written.
     """
@@ -121,11 +125,11 @@ def train_together(
         for i, entry in enumerate(entries):
             group = os.path.relpath(folder, entry.folder)
             place = {"group": group, "members": program.members, "index": i}
-            kept = _claimed(entry.folder, entry.launched, program, place)
+            kept = _claimed(entry.folder, entry.launched, program, place) | {"member": place}
             books.append(bookkeeping.Books(*entry, kept, cluster.leader()))
             stack.callback(books[-1].close)
-        runner = training.Training(program, feed, saved, books, terminal, member=True)
-        runner.restore()
+        runner = training.Training(program, feed, saved, books, terminal, True, population)
+        runner.restore(before)
         with profiler.Trace(folder, None) as traced:
             runner.open(traced)
             signal = runner.loop(stopping)

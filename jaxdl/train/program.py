@@ -78,19 +78,20 @@ class Program:
         self._compiled: dict[Any, Any] = {}
         self._digest: str | None = None
         self._first = first
-        self._placed = _unmoved if self.mesh is None else meshes.Placed(self.mesh)
+        self._placed = (lambda data: data) if self.mesh is None else meshes.Placed(self.mesh)
         self.seed, self.who = seed, self._who()
         # Traced once; `inline` puts its equations into whatever program calls it. What is known of
         # it here is without the mesh: the same mathematics on any number of devices.
-        self._step = jax.jit(self._one_step, inline=True)
+        self._step = jax.jit(self.one_step, inline=True)
         where: Any = {}
         if self.mesh is not None:
-            place = meshes.members if together else meshes.replicated
-            where = {"out_shardings": place(self.mesh)}
+            where = {
+                "out_shardings": (meshes.members if together else meshes.replicated)(self.mesh)
+            }
         self._examine = jax.jit(self._examine_one, static_argnums=0, **where)
         zero = jax.ShapeDtypeStruct((), jnp.uint32)
         one, data = self._one(self.who, 0), self._one(first, self.family.axes)
-        self._begin = jax.jit(self._init)  # a call in its program: it is traced once, and runs once
+        self._begin = jax.jit(self.init)  # a call in its program: it is traced once, and runs once
         state = self._begin.eval_shape(one, data)
         traced = self._step.trace(state, one, data, zero, zero)
         self.jaxpr = traced.jaxpr
@@ -207,6 +208,18 @@ class Program:
         kind = ("cleared", isinstance(tree, Carry))
         return self._call(kind, lambda: jax.jit(members.cleared, donate_argnums=1), sound, tree)
 
+    def evolved(self, evolve: Any, scores: np.ndarray, carry: Carry, step: int) -> Any:
+        """What `population.exploit` makes of the members; the carry given is used up."""
+        rest = None if self.mesh is None else meshes.replicated(self.mesh)
+        where = {} if rest is None else {"out_shardings": (_shardings(self.shape), rest, rest)}
+        make = functools.partial(jax.jit, evolve, donate_argnums=1, **where)
+        return self._call("evolved", make, scores, carry, self.who, np.uint32(step))
+
+    def adopt(self, values: Sequence[Mapping[str, Any]]) -> None:
+        """Go on with these hyperparameters, of each member."""
+        self.family = self.family._replace(values=values)
+        self.who = self._who()
+
     # --- what is compiled
 
     def _who(self) -> Who:
@@ -252,12 +265,12 @@ class Program:
             check_vma=False,
         )
 
-    def _init(self, who: Who, data: batches.Data) -> Any:
+    def init(self, who: Who, data: batches.Data) -> Any:
         run = self.family.make(who.values)
         state = run.learner.init(jax.random.fold_in(who.key, 0), _select(run, data, 0))
         return jax.tree.map(_strong, state)
 
-    def _one_step(self, state: Any, who: Who, data: batches.Data, step: Any, i: Any) -> Any:
+    def one_step(self, state: Any, who: Who, data: batches.Data, step: Any, i: Any) -> Any:
         run = self.family.make(who.values)
         key = jax.random.fold_in(jax.random.fold_in(who.key, 2), step + i)
         state, measured = run.learner.step(state, _select(run, data, i), key)
@@ -280,10 +293,10 @@ class Program:
     def _examine_one(
         self, select: batches.Select, state: Any, who: Who, data: Any, step: Any, i: Any
     ) -> learner.Metrics:
-        examine = self._each(self._examine_alone(select), 0, 0, None, None, None)
+        examine = self._each(self.examiner(select), 0, 0, None, None, None)
         return examine(state, who, data, step, i)
 
-    def _examine_alone(self, select: batches.Select) -> Callable[..., learner.Metrics]:
+    def examiner(self, select: batches.Select) -> Callable[..., learner.Metrics]:
         def examine(state: Any, who: Who, data: Any, step: Any, i: Any) -> learner.Metrics:
             key = jax.random.fold_in(jax.random.fold_in(who.key, 3), step)
             batch = layout.spread(select(data, 0))
@@ -292,9 +305,6 @@ class Program:
 
         return examine
 
-    def _no_metrics(self) -> learner.Metrics:
-        return jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), self.shape.totals)
-
     def _check_monitor(self, state: Any, who: Who) -> None:
         """The monitored metric must come out of the evaluation: told now, not after hours."""
         if self.run.monitor is None:
@@ -302,7 +312,7 @@ class Program:
         test = self.run.monitor.tag.split("/")[0]
         select, data = next(iter(self.run.tests[test].once()))
         zero = np.uint32(0)
-        measured = jax.eval_shape(self._examine_alone(select), state, who, data, zero, zero)
+        measured = jax.eval_shape(self.examiner(select), state, who, data, zero, zero)
         returned.named(measured, "Learner.evaluate")
         if any(isinstance(metric, metrics.Collected) for metric in measured.values()):
             return  # only the predictions themselves tell the names of its numbers
@@ -327,7 +337,8 @@ class Program:
         )
 
     def _zeroing(self) -> Any:
-        return jax.jit(self._no_metrics, out_shardings=_shardings(self.shape.totals))
+        totals = self.shape.totals
+        return jax.jit(functools.partial(_zeros, totals), out_shardings=_shardings(totals))
 
     def _beginning(self) -> Any:
         begin = self._each(self._begin, 0, self.family.axes, spread=members.one_by_one)
@@ -367,10 +378,6 @@ class Program:
                 self._compiled[name] = make().lower(*arguments).compile()
             self.compile_seconds += time.perf_counter() - start
         return self._compiled[name]
-
-
-def _unmoved(data: Any) -> Any:
-    return data
 
 
 def _select(run: runs.Run, data: batches.Data, i: Any) -> learner.Batch:

@@ -27,6 +27,7 @@ from jaxdl.train import (
     stop,
 )
 from jaxdl.train import books as bookkeeping
+from jaxdl.train import population as populations
 from jaxdl.train import program as programs
 
 
@@ -42,6 +43,7 @@ class Training:
 
     books: of the run, or of each member that the program runs together.
     member: whether they are of a sweep, which does not run again what has failed.
+    population: how members that run together learn from one another.
     """
 
     def __init__(
@@ -52,11 +54,14 @@ class Training:
         books: list[bookkeeping.Books],
         terminal: progress.Progress,
         member: bool = False,
+        population: populations.Population | None = None,
     ) -> None:
         self.program, self.feed, self.saved = program, feed, saved
         self.books, self.terminal, self.member = books, terminal, member
         self.together = program.members is not None
         self.run = books[0].run  # what is read of it here, all members share
+        self.population = population
+        self.until = getattr(population, "until", self.run.steps)
         self.step = 0
         self.saved_step = 0
         self.best: Any = None  # of members: each one's state at its best evaluation
@@ -67,11 +72,13 @@ class Training:
 
     # --- begin
 
-    def restore(self) -> None:
-        """Stand where the newest checkpoint stands, or at the beginning."""
+    def restore(self, before: populations.Before | None = None) -> None:
+        """Stand where the newest checkpoint stands, or the rung before, or at the beginning."""
         shape = self.program.shape
         template = Kept(shape, shape.state) if self.together else shape
         restored = self.saved.restore(template, self._warn)
+        if restored is None and before is not None:
+            restored = populations.restored(before, template, self._warn)
         if restored is None:
             self.carry = self.program.begin()
             self.best = self.program.copied(self.carry.state) if self.together else None
@@ -86,7 +93,13 @@ class Training:
         self.earlier = restored.meta["seconds"]
         for one, meta in zip(self.books, restored.meta["members"], strict=True):
             one.restore(self.step, meta)
-        self.terminal.say(f"Resumed from the checkpoint of step {self.step}.")
+        populations.adopt(self.program, self.books)
+        own = self.saved.steps()
+        self.terminal.say(
+            f"Resumed from the checkpoint of step {self.step}."
+            if own
+            else f"From step {self.step} on, {len(self.books)} of them go on."
+        )
 
     def _check_members(self, restored: checkpoint.Restored) -> None:
         """A group's state has no names: its checkpoint must be of these members, in this order."""
@@ -172,7 +185,7 @@ class Training:
         signal = None
         try:
             with agreement.Agreement() as agreed:
-                while not self.done:
+                while not self.done and self.step < self.until:
                     signal = agreed.agreed(stopping.requested)
                     if signal is not None:
                         break
@@ -221,6 +234,8 @@ class Training:
             with self._paused("evaluating"):
                 self._evaluate()
                 self._summarise()
+                if self.population is not None and self.step < self.run.steps:
+                    self._select(self.population)
         best = not self.together and self.books[0].best
         if (best and best[0] == self.step) or self._due(self.run.save_every):
             with self._paused("saving"):
@@ -299,6 +314,12 @@ class Training:
         for _, one in self._live() if self.together else ():
             if one.out_of_patience and self.step < self.run.steps:
                 one.ended = (self.step, "stopped early")
+
+    def _select(self, population: populations.Population) -> None:
+        scores = np.full(self.program.members or 1, -np.inf, np.float32)
+        for i, one in self._live():
+            scores[i] = -np.inf if one.score is None or np.isnan(one.score) else one.score
+        self.carry = population.select(self.program, self.books, scores, self.carry, self.step)
 
     def _summarise(self) -> None:
         if not self.run.summaries:

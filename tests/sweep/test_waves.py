@@ -35,7 +35,7 @@ def test_waves(tmp_path, monkeypatch, capsys):
     family = program.Family(
         lambda v: group.made(made.experiment.make, v), [0] * 10, [{"rate": 0.1}] * 10
     )
-    shared, feed = execute._joined(first, family, 10)
+    shared, feed = execute.joined(first, family, 10)
     on_each = shared.memory(feed.take(0, 10)) + race._bytes(shared.shape.state) // 2
     needed = 2 * on_each  # the two devices of a CPU share its memory
     monkeypatch.setattr(race, "free_memory", lambda: 4.5 * needed / 10 / race.SHARE)
@@ -97,8 +97,8 @@ def ways_of(what, members=10):
     family = program.Family(lambda values: what, [0] * members, [{}] * members)
     return race.Ways(
         lambda: execute._alone(what, family),
-        lambda size: execute._joined(what, family, size),
-        execute._shards(what),
+        lambda size: execute.joined(what, family, size),
+        execute.shards(what),
     )
 
 

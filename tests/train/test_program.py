@@ -115,7 +115,7 @@ def test_a_whole_run_compiles_each_program_once(tmp_path, caplog):
         "jit(_chunk)": 2,
         "jit(_examine_one)": 2,
     }
-    assert names["jit(_init)"] == 1
+    assert names["jit(init)"] == 1
     assert sum(names.values()) < 20, names
 
 

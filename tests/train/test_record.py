@@ -135,6 +135,7 @@ def test_the_loop_records_the_program_and_the_outcome(tmp_path):
         "status": "completed",
         "step": 4,
         "metrics": result.metrics,
+        "monitor": "test/loss",
         "best": list(result.best),
         "seconds": result.seconds,
     }
