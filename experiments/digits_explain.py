@@ -9,7 +9,7 @@ Cost: X. Scores: X
 
 import optax
 
-from jaxdl.analysis import attribution, coalitions, heat, inside, pointing, relevance
+from jaxdl.analysis import attribution, coalitions, explain, inside, pointing, relevance
 from jaxdl.data import batches, glyphs
 from jaxdl.learners import gradient
 from jaxdl.losses import classification
@@ -55,7 +55,7 @@ def experiment(
         tests={"test": batches.once(test, 250)},
         steps=steps,
         eval_every=steps,
-        summaries={"saliency": heat.pictures(taught, shown, METHODS["saliency"])},
+        summaries={"saliency": explain.summary_of(taught, shown, "saliency")},
         expect=(
             AtLeast("test/pointing/saliency", 0.90),
             AtMost("test/pointing/incompleteness", 0.03),

@@ -22,7 +22,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from jaxdl import errors, learner
 from jaxdl.nn import limits
@@ -49,15 +49,7 @@ def scores(
         the one that is predicted.
     errors.InputError: no `predict`, no input, or outputs of another shape.
     """
-    if predict is None:
-        raise errors.InputError("An explanation must be of a learner with `predict`.")
-    if not isinstance(batch, dict) or "input" not in batch:
-        raise errors.InputError(
-            "An explanation's batch must be a dict with an input, got "
-            f"{', '.join(batch) if isinstance(batch, dict) else type(batch).__name__}."
-        )
-    predict = getattr(predict, "__wrapped__", predict)  # of jax.jit, which would hide the layers
-    outputs = functools.partial(_outputs, predict, state, batch)
+    outputs = _reader(predict, state, batch)
     if target is None:
         chosen = jnp.argmax(outputs(batch["input"]), -1)
     else:
@@ -65,6 +57,13 @@ def scores(
         _check_target(target, shape)
         chosen = jnp.broadcast_to(jnp.asarray(target, jnp.int32), shape[:1])
     return lambda x: jnp.take_along_axis(outputs(x), chosen[:, None], axis=-1)[:, 0]
+
+
+def predicted(
+    predict: Callable[[Any, learner.Batch], Any] | None, state: Any, batch: learner.Batch
+) -> Int[Array, "b"]:
+    """Which output is the largest, of each example: what `scores` explains without a target."""
+    return jnp.argmax(_reader(predict, state, batch)(batch["input"]), -1)
 
 
 def saliency(score: Score, x: Any) -> Float[Array, "b *shape"]:
@@ -175,6 +174,21 @@ def _mean(part: Callable[[Any], Array], over: Any) -> Array:
     return jax.lax.map(part, over, batch_size=min(count, _TOGETHER)).mean(0)
 
 
+def _reader(
+    predict: Callable[[Any, Any], Any] | None, state: Any, batch: Any
+) -> Callable[[Any], Array]:
+    """Inputs -> predictions (b, k)."""
+    if predict is None:
+        raise errors.InputError("An explanation must be of a learner with `predict`.")
+    if not isinstance(batch, dict) or "input" not in batch:
+        raise errors.InputError(
+            "An explanation's batch must be a dict with an input, got "
+            f"{', '.join(batch) if isinstance(batch, dict) else type(batch).__name__}."
+        )
+    predict = getattr(predict, "__wrapped__", predict)  # of jax.jit, which would hide the layers
+    return functools.partial(_outputs, predict, state, batch)
+
+
 def _outputs(predict: Callable[[Any, Any], Any], state: Any, batch: dict[str, Any], x: Any) -> Any:
     """Predictions (b, k) of the inputs."""
     found = predict(state, jax.tree.map(jnp.asarray, {**batch, "input": x}))
@@ -193,9 +207,10 @@ def _outputs(predict: Callable[[Any, Any], Any], state: Any, batch: dict[str, An
 
 
 def _check_target(target: Any, shape: tuple[int, ...]) -> None:
-    if isinstance(target, jax.core.Tracer):
-        return
-    given = np.asarray(target)
+    try:
+        given = np.asarray(target)
+    except jax.errors.TracerArrayConversionError:
+        return  # its value is not known yet
     if given.shape not in ((), shape[:1]) or given.dtype.kind not in "iu":
         raise errors.InputError(
             f"A target must be an integer or {shape[0]} of them, got {given.dtype}"

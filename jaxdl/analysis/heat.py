@@ -7,39 +7,20 @@ coloured squares there, and drawn in colour as a picture beside.
 
 import html
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 from PIL import Image, ImageDraw, ImageFont
 
-from jaxdl import errors, learner, summary
-from jaxdl.analysis import attribution
+from jaxdl import errors, summary
 
 _FOR, _AGAINST = np.array([214, 39, 40]), np.array([31, 119, 180])  # matplotlib's red and blue
 _PAPER, _INK, _LINE = (255, 255, 255), (30, 30, 30), (150, 150, 150)
 _STRONG, _SOME = 0.6, 0.25  # parts of the largest from which a word has a square, deep or light
 _FONT, _ROW, _WIDE = 14, 22, 640  # pixels: of letters, of a line, of a picture
 LEGEND = "🟥 🟧 for what it says, strongly and somewhat · 🟦 🟪 against it"
-
-
-def pictures(
-    taught: learner.Learner, examples: learner.Batch, method: attribution.Method
-) -> Callable[[Any, Any], summary.Image]:
-    """A summary of a classifier of images, for Run.summaries: examples beside what it saw in them.
-
-    method: what explains them, such as `lambda score, x, key: attribution.saliency(score, x)`.
-    """
-
-    @jax.jit
-    def explained(state: Any, key: Any) -> Any:
-        score = attribution.scores(taught.predict, state, examples)
-        return method(score, jnp.asarray(examples["input"]), key)
-
-    return lambda state, key: overlay(examples["input"], explained(state, key))
 
 
 def overlay(images: Any, heat: Any) -> summary.Image:

@@ -144,7 +144,7 @@ def attention_weights(
             return call(*args, **kwargs)
         busy = True
         variables = {"params": module.variables["params"]}
-        alone = module.clone(parent=None, name=None)
+        alone: Any = module.clone(parent=None, name=None)
         _, kept = alone.apply(variables, *args, **kwargs, mutable=["intermediates"])
         busy = False
         found.append(("/".join(module.path), kept["intermediates"]["weights"][0]))

@@ -70,8 +70,8 @@ def _sharing(
             return call(*args, **kwargs)
         busy, met = True, met + 1
         pool = getattr(module, "pool", _same)  # of PooledConv: after the sharing, not within it
-        pooled = {"pool": _same} if isinstance(module, convolution.PooledConv) else {}
-        alone = module.clone(parent=None, name=None, **pooled)
+        pooled: Any = {"pool": _same} if isinstance(module, convolution.PooledConv) else {}
+        alone: Any = module.clone(parent=None, name=None, **pooled)
         params = dict(module.variables["params"])
         y = alone.apply({"params": params}, *args)
         z = alone.apply({"params": changed(params)}, *args)

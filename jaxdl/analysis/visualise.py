@@ -62,7 +62,7 @@ def best_inputs(
         x, moments = carry
         moves = jax.random.randint(key, (len(space),), -jitter, jitter + 1)
         updates, moments = optimizer.update(jax.grad(loss)(x, moves), moments)
-        x = optax.apply_updates(x, updates)
+        x = x + updates
         return (x if bounds is None else jnp.clip(x, *bounds), moments), None
 
     (x, _), _ = jax.lax.scan(climb, (start, optimizer.init(start)), jax.random.split(key, steps))
