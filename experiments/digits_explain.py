@@ -7,10 +7,14 @@ Cost: X. Scores: X
     python -m jaxdl.launch digits_explain --clutter 0.25
 """
 
+from typing import Any
+
+import jax
 import optax
+from jax import Array
 
 from jaxdl.analysis import attribution, coalitions, explain, inside, pointing, relevance
-from jaxdl.data import batches, glyphs
+from jaxdl.data import augment, batches, glyphs
 from jaxdl.learners import gradient
 from jaxdl.losses import classification
 from jaxdl.models import cnn
@@ -31,6 +35,7 @@ def experiment(
     width: int = 16,
     clutter: float = 0.05,
     noise: float = 0.2,
+    fresh_noise: float = 0.2,
     dropout: float = 0.5,
     learning_rate: float = 2e-3,
     batch_size: int = 64,
@@ -48,10 +53,15 @@ def experiment(
         classification.cross_entropy,
         optax.adamw(schedule, weight_decay=1e-2),
     )
+    learnt = {name: train[name] for name in ("input", "target")}
+
+    def noisier(image: Array, key: Any) -> Array:  # gradients are smooth where noise tells nothing
+        return image + fresh_noise * jax.random.normal(key, image.shape)
+
     shown = {name: x[:9] for name, x in test.items()}
     return Run(
         learner=pointing.game(taught, METHODS),
-        train=batches.shuffled({name: train[name] for name in ("input", "target")}, batch_size),
+        train=batches.shuffled(learnt, batch_size, augment=augment.inputs(noisier)),
         tests={"test": batches.once(test, 250)},
         steps=steps,
         eval_every=steps,

@@ -185,8 +185,8 @@ def _reader(
             "An explanation's batch must be a dict with an input, got "
             f"{', '.join(batch) if isinstance(batch, dict) else type(batch).__name__}."
         )
-    predict = getattr(predict, "__wrapped__", predict)  # of jax.jit, which would hide the layers
-    return functools.partial(_outputs, predict, state, batch)
+    plain: Any = getattr(predict, "__wrapped__", predict)  # of jax.jit, which would hide the layers
+    return functools.partial(_outputs, plain, state, batch)
 
 
 def _outputs(predict: Callable[[Any, Any], Any], state: Any, batch: dict[str, Any], x: Any) -> Any:
