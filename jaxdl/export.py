@@ -119,8 +119,11 @@ class _Tree:
 
 def _predict(found: trained.Trained, platforms: Sequence[str], batch: learner.Batch) -> _Made:
     """`predict`, of batches of any size where its code allows it."""
-    predict = found.predictor(exported.THING)
-    if batch is None and found.run.tests:
+    predict = found.run.learner.predict
+    if predict is None:
+        raise errors.InputError("its learner has none")
+    given = batch is not None
+    if not given and found.run.tests:
         select, data = next(iter(found.test().once()))
         batch = jax.jit(select)(data, 0)
     state, examples = _Tree(found.state), _Tree(batch)
@@ -129,7 +132,15 @@ def _predict(found: trained.Trained, platforms: Sequence[str], batch: learner.Ba
         return exported.flat(predict(state.made(arrays), examples.made(some, shapes)))
 
     fixed = functools.partial(function, None)
-    arrays, some = _read(fixed, state.shapes, examples.shapes)
+    try:
+        arrays, some = _read(fixed, state.shapes, examples.shapes)
+    except Exception as error:
+        if given:
+            raise
+        raise errors.InputError(
+            f"it takes other batches than the tests have ({_line(error)}); "
+            "jaxdl.export.write(run, batch=…) takes an example of one"
+        ) from error
     notes: list[str] = []
     try:
         shapes = examples.of_any_size(some)

@@ -60,10 +60,15 @@ def find(given: str | os.PathLike[str], logdir: str | os.PathLike[str] = "runs")
 def load(folder: str | os.PathLike[str]) -> Trained:
     """The run of a folder, made from its own copy of the experiment, and its best state.
 
-    errors.InputError: no run, no copy of its experiment, or no checkpoint yet.
+    errors.InputError: no run, a whole sweep, no copy of its experiment, or no checkpoint yet.
     """
     folder = pathlib.Path(folder)
     launched = record.read(folder)
+    if any(name.startswith("--") for name in launched.hyperparameters):
+        raise errors.InputError(
+            f"The run must be one of a sweep's, got the folder of a whole sweep, {folder}.\n"
+            "Its runs are the folders in it."
+        )
     source = folder / record.SOURCE
     if not source.is_file():
         raise errors.InputError(
@@ -72,8 +77,7 @@ def load(folder: str | os.PathLike[str]) -> Trained:
         )
     file = experiment.File(source)
     known = hyperparameters.of(file.function)
-    plain = {n: v for n, v in launched.hyperparameters.items() if not n.startswith("--")}
-    values = hyperparameters.revived(plain, known, launched.experiment)
+    values = hyperparameters.revived(launched.hyperparameters, known, launched.experiment)
     arguments = hyperparameters.assemble(file.function, values)
     run = experiment.build(file.function, arguments, launched.experiment, source)
     feed = batches.opened(run.train, launched.seed)

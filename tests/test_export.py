@@ -173,7 +173,7 @@ def test_predicts_the_same_where_there_is_no_code_of_the_model(kind, tmp_path):
 
 def test_a_learner_without_predict_is_exported_as_its_step_alone(tmp_path):
     made = export.write(after(runs.linear(), 1, tmp_path), tmp_path / "made")
-    assert "has none" in made.manifest["predict"]["missing"]
+    assert made.manifest["predict"]["missing"] == "its learner has none"
     assert not (tmp_path / "made" / "predict.cpu.jax").exists()
     with pytest.raises(errors.InputError, match="must hold `predict`, got none"):
         made.predict(made.state, {"input": np.zeros((1, 4), np.float32)})
@@ -212,6 +212,7 @@ def test_predict_of_other_arrays_than_the_tests_takes_an_example(tmp_path):
     found = after(what, 1, tmp_path)
     made = export.write(found, tmp_path / "made")
     assert "observation" in made.manifest["predict"]["missing"]
+    assert "batch=" in made.manifest["predict"]["missing"]
     example = {"observation": jnp.ones((2, 4))}
     made = export.write(found, tmp_path / "made", batch=example)
     outputs = made.predict(made.state, {"observation": np.eye(4, dtype=np.float32)})
@@ -258,7 +259,11 @@ def test_bad_input_is_a_line(finished, tmp_path, capsys):
     record = json.loads((finished / "run.json").read_text())
     (tmp_path / "bare" / "run.json").write_text(json.dumps(record | {"result": None}))
     (tmp_path / "bare" / "experiment.py").write_bytes((finished / "experiment.py").read_bytes())
+    (tmp_path / "sweep").mkdir()
+    asked = record["hyperparameters"] | {"--sweep": ["width=4,8"]}
+    (tmp_path / "sweep" / "run.json").write_text(json.dumps(record | {"hyperparameters": asked}))
     refused = {
+        (str(tmp_path / "sweep"),): "one of a sweep's, got the folder of a whole sweep",
         (str(tmp_path / "none"),): "which is no folder",
         (str(tmp_path / "full"),): "which holds no run.json",
         (str(tmp_path / "bare"),): "must have a checkpoint, got none yet",

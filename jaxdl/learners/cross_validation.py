@@ -42,7 +42,7 @@ def of(taught: learner.Learner, *scores: gradient.Loss, folds: int) -> learner.L
     def held_out(state: Any, batch: learner.Batch) -> Any:
         fold = batch["fold"]
         outputs = everybody(state, {name: x for name, x in batch.items() if name != "fold"})
-        return jax.tree.map(lambda x: x[fold, jnp.arange(len(fold))], outputs)
+        return jax.tree.map(lambda x: x[fold, jnp.arange(fold.shape[0])], outputs)
 
     def evaluate(state: Any, batch: learner.Batch, key: learner.Key) -> learner.Metrics:
         outputs = held_out(state, batch)

@@ -162,7 +162,7 @@ def _bounded(
 
     def begin(key: learner.Key, batch: learner.Batch) -> gradient.Variables:
         x = batch["input"]
-        noise = jnp.zeros((1, len(x), model.latent))
+        noise = jnp.zeros((1, x.shape[0], model.latent))
         return gradient.initial(model, key, x, noise, _label(model, batch), train=False)
 
     def objective(
@@ -221,7 +221,7 @@ def _examined(
     posterior = _asked(model, "encode", variables, x, label)
 
     def one(key: learner.Key) -> tuple[Array, Array]:
-        z = posterior.drawn(jax.random.normal(key, (1, len(x), model.latent)))
+        z = posterior.drawn(jax.random.normal(key, (1, x.shape[0], model.latent)))
         likelihood = _asked(model, "log_likelihood", variables, x, z, label)
         drawn = _weighed(posterior, z, likelihood)
         return drawn.likelihood[0], drawn.weight[0]

@@ -105,7 +105,7 @@ class CapsNet(nn.Module):
         self, capsules: Float[Array, "b k d"], label: Int[Array, "b"], shape: tuple[int, ...]
     ) -> Float[Array, "b h w c"]:
         kept = jax.nn.one_hot(label, self.classes, dtype=capsules.dtype)
-        x = (capsules * kept[..., None]).reshape(len(capsules), -1)
+        x = (capsules * kept[..., None]).reshape(capsules.shape[0], -1)
         for i, width in enumerate(self.decoder):
             x = nn.relu(dense.Dense(width, dtype=x.dtype, name=f"hidden_{i}")(x))
         pixels = shape[1] * shape[2] * shape[3]

@@ -90,7 +90,7 @@ class DETR(nn.Module):
         classify = dense.Dense(self.classes + 1, dtype=self.dtype, name="classes")
         last = nn.initializers.zeros if self.refine else nn.initializers.lecun_normal()
         locate = Perceptron(self.width, 4, 3, last, self.dtype, name="boxes")
-        queries = jnp.zeros((len(x), self.queries, self.width), self.dtype)
+        queries = jnp.zeros((x.shape[0], self.queries, self.width), self.dtype)
         if self.refine:
             box = self.param("anchors", anchors, (self.queries, 4))[None].repeat(len(x), 0)
             place = Perceptron(self.width, self.width, 2, dtype=self.dtype, name="places")

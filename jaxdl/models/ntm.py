@@ -149,7 +149,7 @@ class NTM(nn.Module):
             state = self._used(state._replace(controller=carry), hidden @ heads + heads_bias[None])
             return state, (hidden, state.read, state.places)
 
-        _, (hidden, read, places) = jax.lax.scan(step, self._start(len(x)), projected)
+        _, (hidden, read, places) = jax.lax.scan(step, self._start(x.shape[0]), projected)
         outputs = dense.Dense(self.outputs, name="output")(jnp.concatenate([hidden, read], axis=-1))
         return jnp.swapaxes(outputs, 0, 1), jnp.swapaxes(places, 0, 1)
 
@@ -177,7 +177,7 @@ class NTM(nn.Module):
             places.append(address(memory, state.places[:, n], head))
         stacked = jnp.stack(places, axis=1)
         read = jnp.einsum("brs,bsm->brm", stacked[:, 1:], memory)  # 2
-        return state._replace(memory=memory, places=stacked, read=read.reshape(len(read), -1))
+        return state._replace(memory=memory, places=stacked, read=read.reshape(read.shape[0], -1))
 
 
 def _address(said: Float[Array, "b n"]) -> Address:

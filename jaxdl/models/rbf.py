@@ -59,7 +59,7 @@ class Basis(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "b *shape"]) -> Float[Array, "b units"]:
-        x = x.reshape(len(x), -1)
+        x = x.reshape(x.shape[0], -1)
         centres = self.param("centres", lambda key: kmeans(key, x, self.units))
         start = functools.partial(_log_widths, centres, self.spread)
         widths = jnp.exp(self.param("log_widths", lambda key: start()))
@@ -233,7 +233,7 @@ def _monomials(x: Float[Array, "n d"], degree: int) -> Float[Array, "n terms"]:
         for these in itertools.combinations_with_replacement(columns, size)
     ]
     terms = [jnp.prod(x[:, np.asarray(these, int)], axis=1) for these in chosen]
-    return jnp.stack(terms, axis=1) if terms else jnp.zeros((len(x), 0), x.dtype)
+    return jnp.stack(terms, axis=1) if terms else jnp.zeros((x.shape[0], 0), x.dtype)
 
 
 def _root(s: Array) -> Array:

@@ -121,7 +121,7 @@ class RBM(nn.Module):
         return h @ self.kernel.T + self.visible_bias[None]
 
     def _grouped(self, field: Any) -> Any:
-        return field.reshape(len(field), -1, self.choices)
+        return field.reshape(field.shape[0], -1, self.choices)
 
 
 def call(model: RBM, params: Any, method: str, *inputs: Any) -> Any:

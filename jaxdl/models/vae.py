@@ -99,7 +99,7 @@ class VAE(nn.Module):
         train: bool = False,
     ) -> Float[Array, "s b"]:
         """log p(x | z) in nats, summed over the elements of an example."""
-        draws, size = len(z), len(x)
+        draws, size = len(z), x.shape[0]
         labels = None if label is None else jnp.tile(label, draws)
         outputs = self._decoded(z.reshape(draws * size, -1), labels, train)
         flat = x.reshape(1, size, -1)
@@ -119,7 +119,7 @@ class VAE(nn.Module):
         self, z: Float[Array, "b d"], label: Label = None, train: bool = False
     ) -> Float[Array, "b n"]:
         """The mean of p(x | z), its elements in one row."""
-        outputs = self._decoded(z, label, train).reshape(len(z), -1)
+        outputs = self._decoded(z, label, train).reshape(z.shape[0], -1)
         return outputs if self.likelihood == "gaussian" else jax.nn.sigmoid(outputs)
 
     def _decoded(self, z: Float[Array, "b d"], label: Label, train: bool) -> Array:
@@ -134,7 +134,7 @@ class VAE(nn.Module):
         if label is None or self.classes is None:
             return x
         code = jax.nn.one_hot(label, self.classes, dtype=x.dtype)
-        code = code.reshape(len(x), *(1,) * (x.ndim - 2), self.classes)
+        code = code.reshape(x.shape[0], *(1,) * (x.ndim - 2), self.classes)
         code = jnp.broadcast_to(code, (*x.shape[:-1], self.classes))
         return jnp.concatenate([x, code], axis=-1)
 

@@ -70,7 +70,7 @@ class ViT(nn.Module):
         y = patches.Embed(self.patch, self.width, name="embed")(x.astype(self.dtype))
         if self.pool == "token":
             token = self.param("token", small, (self.width,)).astype(self.dtype)
-            token = jnp.broadcast_to(token[None, None], (len(x), 1, self.width))
+            token = jnp.broadcast_to(token[None, None], (x.shape[0], 1, self.width))
             y = jnp.concatenate([token, y], axis=1)
         places = self.param("positions", small, y.shape[1:])
         y = y + places[None].astype(self.dtype)

@@ -43,6 +43,7 @@ LEARNERS: dict[str, catalogue.Case] = {
 }
 
 SMALL = {
+    "digits_attacks": {"width": 8, "attack_steps": 2},
     "digits_distill": {"width": 4, "teacher_width": 8},
     "digits_robust": {"width": 8, "attack_steps": 2},
 }
