@@ -1,6 +1,6 @@
 """A convolutional network reads a digit hidden among bright pixels, and is asked where it looked.
 
-Data: 4,000 made images of 16×16 pixels to learn from, 1,000 for the test, a digit of 5×5 pixels
+Data: 10,000 made images of 16×16 pixels to learn from, 1,000 for the test, a digit of 5×5 pixels
 somewhere in each, as bright as the clutter around it.
 Cost: X. Scores: X
 
@@ -37,6 +37,7 @@ def experiment(
     noise: float = 0.2,
     fresh_noise: float = 0.2,
     dropout: float = 0.5,
+    examined: int = 1000,
     learning_rate: float = 2e-3,
     batch_size: int = 64,
     steps: int = 2000,
@@ -46,7 +47,7 @@ def experiment(
     Every metric "pointing/..." is the share of test images in which a method's largest value lies
     on the digit, and "untrained/..." the same of the network as it was before the first step.
     """
-    train, test = glyphs.load(clutter=clutter, noise=noise)
+    train, test = glyphs.load(test=examined, clutter=clutter, noise=noise)
     schedule = optax.cosine_decay_schedule(learning_rate, steps)
     taught = gradient.supervised(
         cnn.CNN(features=(width, 2 * width), classes=10, dropout=dropout),
