@@ -2,7 +2,10 @@
 
 Data: 10,000 made images of 16×16 pixels to learn from, 1,000 for the test, a digit of 5×5 pixels
 somewhere in each, as bright as the clutter around it.
-Cost: X. Scores: X
+Cost: 2 minutes on a CPU core. Scores: test/pointing/saliency 0.916 (1 seed), of an untrained network
+0.171, by chance 0.098; integrated gradients 0.985 (untrained 0.422), relevance 0.969 (0.274),
+occlusion 0.983 (0.466), SmoothGrad 0.969 (0.324), gradient SHAP 0.946 (0.404), Grad-CAM on maps of
+4×4 0.599 (0.458). test/accuracy 0.983.
 
     python -m jaxdl.launch digits_explain --clutter 0.25
 """
@@ -42,7 +45,7 @@ def experiment(
     batch_size: int = 64,
     steps: int = 2000,
 ) -> Run:
-    """AdamW with a cosine on the cross-entropy; the evaluation at the end plays the pointing game.
+    """AdamW with a cosine on the cross-entropy; each evaluation plays the pointing game.
 
     Every metric "pointing/..." is the share of test images in which a method's largest value lies
     on the digit, and "untrained/..." the same of the network as it was before the first step.
@@ -65,7 +68,7 @@ def experiment(
         train=batches.shuffled(learnt, batch_size, augment=augment.inputs(noisier)),
         tests={"test": batches.once(test, 250)},
         steps=steps,
-        eval_every=steps,
+        eval_every=max(1, steps // 2),
         summaries={"saliency": explain.summary_of(taught, shown, "saliency")},
         expect=(
             AtLeast("test/pointing/saliency", 0.90),
