@@ -45,7 +45,7 @@ def show(report: Report, console: rich.console.Console) -> None:
             made.add_row(*(rich.text.Text(_cell(x)) for x in row))
         console.print(made)
         if table.note:  # not as a caption, which would be broken at the table's width
-            console.print(rich.padding.Padding(rich.text.Text(table.note, "dim"), (0, 2, 1)))
+            console.print(rich.padding.Padding(rich.text.Text(table.note, "dim"), (0, 2, 1, 2)))
 
 
 def write(report: Report, run: pathlib.Path, part: str, step: int) -> pathlib.Path:
