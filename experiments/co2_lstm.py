@@ -4,7 +4,7 @@ Data: weekly parts per million, 1958 to 2001, with gaps, which ship with statsmo
 `series`); the last ten years for the test, every window around the mean of its last year read.
 test/ppm of naive forecasts: as a year ago 1.76, as a year ago and the rise of the last 13 weeks
 over those a year before 0.66; a ridge regression on as many weeks 0.49.
-Cost: 30 s on a busy CPU core. Scores: test/ppm 0.53 (3 seeds, sd 0.01), worse than the regression.
+Cost: 6 s on a CPU core. Scores: test/ppm 0.53 (3 seeds, sd 0.01), worse than the regression.
 
     python -m jaxdl.launch co2_lstm --past 52
 """

@@ -2,11 +2,18 @@
 
 Data: 1,797 real 8×8 scans that ship with scikit-learn on 12×12 pixels, moved by up to two of them;
 a fifth is for the test and is turned by up to 20°, sheared and stretched by up to a fifth.
-Cost: 3 minutes on a busy CPU core. Scores: test/accuracy 0.789 (one seed) after 2000 steps; a small
-convolutional network that pools has 0.858 there, in a tenth of the time: on these digits capsules
-do not pay.
+Cost: 45 s on a CPU core.
+Scores, test/accuracy; routing does not pay, nor do capsules once a network has dropout:
 
-    python -m jaxdl.launch digits_capsule --model cnn
+| what reads | parameters | accuracy |
+|---|---|---|
+| capsules, routed in three iterations (3 seeds) | 379,152 | 0.845 (sd 0.022) |
+| capsules, in two (one seed) | 379,152 | 0.858 |
+| capsules, in one: every vote counts alike (2 seeds) | 379,152 | 0.868 |
+| a convolutional network (one seed) | 352,650 | 0.850 |
+| the same with dropout 0.5 (one seed) | 352,650 | 0.908 |
+
+    python -m jaxdl.launch digits_capsule --model cnn --dropout 0.5
 """
 
 import functools

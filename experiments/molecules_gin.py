@@ -3,7 +3,7 @@
 Data: real molecules that ship with rdkit. "tpsa", the topological polar surface area, and "logp",
 the partition between octanol and water, are calculated, of NCI's first 5,000; "activity" was
 measured, of 1,017 compounds of ChEMBL. A fifth is kept for the test.
-Cost: 1 min on two CPU cores. Scores: test/r2 0.999 for tpsa (3 seeds, sd 0.0002), 0.987 for logp
+Cost: 28 s on a CPU core. Scores: test/r2 0.999 for tpsa (3 seeds, sd 0.0002), 0.987 for logp
 (sd 0.001), 0.72 for activity (sd 0.06); a random forest on Morgan fingerprints has 0.71, 0.68 and
 0.76 on the same molecules.
 

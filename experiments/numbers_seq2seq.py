@@ -1,7 +1,7 @@
 """A recurrent encoder and decoder with attention spell numbers out in English.
 
 Data: made numbers of one to nine digits, 90,000 to learn from and 2,000 others for the test.
-Cost: a minute on a busy CPU core.
+Cost: 22 s on a CPU core.
 Scores: test/whole, the numbers spelled without a mistake, 0.9998 (3 seeds, sd 0.0003); without
 attention 0.979 (sd 0.006).
 

@@ -2,7 +2,7 @@
 
 Data: made words of 24 letters out of 16 that read the same both ways; 15 in 100 letters are chosen,
 of which 80 are hidden, 10 are swapped for another and 10 stay.
-Cost: 20 s on a CPU core. Scores: test/mirrored 1.000 (2 seeds), the accuracy of letters whose
+Cost: 20 s on a CPU core. Scores: test/mirrored 1.000 (3 seeds), the accuracy of letters whose
 mirror image was not chosen; a guess is right in one of 16.
 
     python -m jaxdl.launch palindrome_bert --depth 1

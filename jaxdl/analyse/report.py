@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import rich.box
 import rich.console
+import rich.padding
 import rich.table
 import rich.text
 
@@ -36,17 +37,15 @@ class Report(NamedTuple):
 def show(report: Report, console: rich.console.Console) -> None:
     """Print the tables."""
     for table in report.tables:
-        made = rich.table.Table(
-            title=table.title, box=rich.box.SIMPLE, title_justify="left", caption_justify="left"
-        )
+        made = rich.table.Table(title=table.title, box=rich.box.SIMPLE, title_justify="left")
         for i, name in enumerate(table.head):
             numbers = all(isinstance(row[i], int | float) for row in table.rows)
             made.add_column(rich.text.Text(name), justify="right" if numbers else "left")
         for row in table.rows:
             made.add_row(*(rich.text.Text(_cell(x)) for x in row))
-        if table.note:
-            made.caption = rich.text.Text(table.note)
         console.print(made)
+        if table.note:  # not as a caption, which would be broken at the table's width
+            console.print(rich.padding.Padding(rich.text.Text(table.note, "dim"), (0, 2, 1, 2)))
 
 
 def write(report: Report, run: pathlib.Path, part: str, step: int) -> pathlib.Path:

@@ -3,6 +3,7 @@
 """
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -10,6 +11,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jaxdl import errors
+from jaxdl.analysis import inside
 
 
 def captured(
@@ -52,3 +54,38 @@ def rollout(weights: list[Float[Array, "b h t t"]]) -> Float[Array, "b t t"]:
         total = mixed if total is None else mixed @ total
     assert total is not None
     return total
+
+
+def attributed(
+    function: Callable[[Any], Any], x: Any, reads: str = "first"
+) -> Float[Array, "b *shape"]:
+    """How much of each token (b, t), or of the patches that an image's (b, h, w, 1) pixels lie in,
+    reaches what the output reads.
+
+    function: runs the model on the inputs, whatever it returns.
+    reads: the token that the output reads: "first", "last" or their "mean"; of images the first one
+        where it is no patch, else the mean.
+    """
+    if reads not in ("first", "last", "mean"):
+        raise errors.InputError(f"Rollout reads the first, the last or the mean, got {reads!r}.")
+    x = jnp.asarray(x)
+    weights = [one for _, one in inside.attention_weights(function, x)]
+    shapes = sorted({one.shape[2:] for one in weights})
+    if len(shapes) > 1 or shapes[0][0] != shapes[0][1]:
+        raise errors.InputError(
+            "Rollout must be of one stack of self-attention, got attention of the shapes "
+            f"{', '.join(f'{t} x {s}' for t, s in shapes)}. Use captured and rollout by themselves."
+        )
+    flow, count = rollout(weights), shapes[0][0]
+    if x.ndim == 2 and count == x.shape[1]:
+        return {"first": flow[:, 0], "last": flow[:, -1], "mean": flow.mean(1)}[reads]
+    for extra in (0, 1):
+        side = round((count - extra) ** 0.5)
+        if x.ndim == 4 and side * side + extra == count and x.shape[1] % side == 0:
+            patches = flow[:, 0, 1:] if extra else flow.mean(1)
+            grid = patches.reshape(len(x), side, side, 1)
+            return jax.image.resize(grid, (*x.shape[:-1], 1), "nearest")
+    raise errors.InputError(
+        f"Rollout must be of tokens or of square patches of images, got {count} tokens of inputs "
+        f"{list(x.shape)}."
+    )

@@ -12,7 +12,7 @@ and deviations are of the training part alone, and a word that it does not have 
 
 import dataclasses
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
@@ -32,7 +32,7 @@ class Prepared(NamedTuple):
     """What a learner is given; unpacks as `train, test, scale`.
 
     "input" (n, d) float32; "target" (n,) int32 of classes, or standardised numbers (n, 1), and then
-    their scale. Of folds: as `splits.Folds` has it.
+    their scale; a column of groups by its name, (n,) int32. Of folds: as `splits.Folds` has it.
     """
 
     train: splits.Examples
@@ -47,6 +47,7 @@ class Table:
     names: of the inputs: `numbers` columns first, then "column=word" and "column missing".
     inputs: (rows, inputs), a missing number NaN. target: (rows,) int32, or (rows, 1) numbers.
     classes: what the target's integers stand for, in order; empty where it is a number.
+    groups: column -> (rows,) int32. group_names: what these stand for, in order.
     """
 
     names: tuple[str, ...]
@@ -54,6 +55,8 @@ class Table:
     inputs: Float64[np.ndarray, "n d"]
     target: np.ndarray
     classes: tuple[str, ...]
+    groups: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
+    group_names: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
 
     def split(self, test_fraction: float = 0.2, seed: int = 0) -> Prepared:
         """A random test part; of classes, in equal proportion on both sides."""
@@ -80,6 +83,8 @@ class Table:
             scaled.train | {"input": _beside(scaled.train["input"], flags[learnt])},
             scaled.test | {"input": _beside(scaled.test["input"], flags[asked] * seen[own])},
         )
+        for name, group in self.groups.items():
+            whole.train[name], whole.test[name] = group[learnt], group[asked]
         if self.classes:
             return Prepared(whole.train, whole.test, None)
         whole, scale = splits.standardised(whole, "target")
@@ -94,6 +99,7 @@ def read(
     missing: Missing = "fill",
     words: Sequence[str] = (),
     leave_out: Sequence[str] = (),
+    groups: Sequence[str] = (),
     delimiter: str | None = None,
 ) -> Table:
     """The table in a file: Parquet where its name ends so, else CSV with a line of names, plain or
@@ -104,6 +110,8 @@ def read(
     missing: "fill" as above; "drop" leaves out the rows where a value is missing, "refuse" refuses
         them. A missing target is refused unless rows are dropped.
     words: columns of numbers that are names, such as postcodes. leave_out: columns to pass over.
+    groups: columns that are no inputs and go beside them, as numbers of their different values, for
+        `python -m jaxdl.analyse … fairness --group COLUMN`.
     delimiter: of a CSV; None takes the most frequent of , ; tab | in its first line.
     """
     for name, given, known in (("kind", kind, Kind), ("missing", missing, Missing)):
@@ -111,20 +119,20 @@ def read(
             choices = ", ".join(map(repr, get_args(known)))
             raise errors.InputError(f"{name} must be one of {choices}, got {given!r}.")
     file = columns.read(path, words=words, leave_out=leave_out, delimiter=delimiter)
-    columns.check_names(file.path, [column.name for column in file.columns], [target])
+    columns.check_names(file.path, [column.name for column in file.columns], [target, *groups])
     gone = {column.name: column.missing for column in file.columns}
     if missing == "drop":
         file = columns.only(file, ~np.any(list(gone.values()), axis=0))
         if not len(file.rows):
             raise errors.InputError(f"{file.path} must hold a row without a missing value.")
     else:
-        for name in [target] if missing == "fill" else gone:
+        for name in [target, *groups] if missing == "fill" else gone:
             if gone[name].any():
                 row = file.rows[gone[name].argmax()]
                 raise file.refused(row, f"column {name!r} must hold a value, got none")
     numbers, flags = [], []
     for column in file.columns:
-        if column.name == target:
+        if column.name == target or column.name in groups:
             continue
         if column.words:
             found = _distinct(file, column)
@@ -138,13 +146,22 @@ def read(
     names = tuple(name for name, _ in numbers + flags)
     inputs = np.stack([np.asarray(x, np.float64) for _, x in numbers + flags], axis=1)
     answer, classes = _target(file, next(c for c in file.columns if c.name == target), kind)
-    return Table(names, len(numbers), inputs, answer, classes)
+    coded = {c.name: _target(file, c, "classes") for c in file.columns if c.name in groups}
+    return Table(
+        names,
+        len(numbers),
+        inputs,
+        answer,
+        classes,
+        {name: codes for name, (codes, _) in coded.items()},
+        {name: words for name, (_, words) in coded.items()},
+    )
 
 
 def _target(
     file: columns.File, column: columns.Column, kind: Kind
 ) -> tuple[np.ndarray, tuple[str, ...]]:
-    """The target, and the names of its classes."""
+    """The target, or groups, and the names of its classes."""
     values, words = column.values, column.words
     found = _distinct(file, column) if words else np.unique(values)
     whole = words or bool(np.all(values == np.rint(values)))
@@ -166,7 +183,7 @@ def _target(
             else f"{found[0]:g} alone"
         )
         raise errors.InputError(
-            f"The target {column.name!r} of {file.path} must be of two classes or more, got {got}."
+            f"Column {column.name!r} of {file.path} must be of two classes or more, got {got}."
         )
     names = tuple(str(x) if words else f"{x:g}" for x in found)
     return np.searchsorted(found, values).astype(np.int32), names

@@ -52,7 +52,7 @@ class Factorisation(nn.Module):
         mean = self.param("mean", lambda key: jnp.asarray(self.mean, jnp.float32))
         small = nn.initializers.normal(0.1)  # all alike, factors would get no gradient
         tables = {"user": self.users, "item": self.items}
-        squares = jnp.zeros(len(pairs))
+        squares = jnp.zeros(pairs.shape[0])
         factors, biases = [], []
         for column, (name, count) in enumerate(tables.items()):
             index = pairs[:, column]

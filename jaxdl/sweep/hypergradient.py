@@ -47,9 +47,18 @@ def hypergradient(
     """The derivative of a test's loss after `steps` steps by the hyperparameters `at`.
 
     The arguments are those of `objective`. errors.NonFiniteError: training has diverged.
+    errors.InputError: a step cannot be differentiated.
     """
     loss = objective(function, list(at), steps, given=given, seed=seed, tag=tag)
-    value, gradient = jax.value_and_grad(loss)({name: float(x) for name, x in at.items()})
+    try:
+        value, gradient = jax.value_and_grad(loss)({name: float(x) for name, x in at.items()})
+    except ValueError as error:
+        if "Reverse-mode differentiation does not work" not in str(error):
+            raise
+        raise errors.InputError(
+            "A step to differentiate must have no loop of unknown length on what depends on the "
+            "hyperparameters (lax.while_loop), got one."
+        ) from error
     found = {name: float(x) for name, x in gradient.items()}
     for name, number in found.items():
         if not math.isfinite(number):

@@ -168,11 +168,11 @@ BAD = {
     "alone": (b"b\n1\n2\n", "FILE must have a column beside the target 'b'."),
     "constant": (
         b"a,b\n1,x\n2,x\n",
-        "The target 'b' of FILE must be of two classes or more, got 'x' alone.",
+        "Column 'b' of FILE must be of two classes or more, got 'x' alone.",
     ),
     "one number": (
         b"a,b\n1,3\n2,3\n",
-        "The target 'b' of FILE must be of two classes or more, got 3 alone.",
+        "Column 'b' of FILE must be of two classes or more, got 3 alone.",
     ),
     "no target": (b"a,c\n1,2\n", "FILE must have the column 'b', got 'a', 'c'."),
 }
@@ -219,3 +219,18 @@ def test_other_refusals(tmp_path):
     assert "must hold numbers, words or dates, got list" in refused(
         written(tmp_path, lists, "lists.parquet"), "b"
     )
+
+
+def test_groups_go_beside_the_inputs(tmp_path):
+    made = frame().dropna()
+    path = written(tmp_path, made)
+    table = tables.read(path, "outcome", groups=("colour", "smokes"))
+    assert not any("colour" in name or name == "smokes" for name in table.names)
+    assert table.group_names["colour"] == ("blue", "green", "red")
+    train, test, _ = table.split(0.25, seed=1)
+    whole = tables.read(path, "outcome")
+    plain, _, _ = whole.split(0.25, seed=1)
+    blue = plain["input"][:, whole.names.index("colour=blue")]
+    assert len(train["colour"]) + len(test["colour"]) == len(made)
+    np.testing.assert_array_equal(train["colour"] == 0, blue == 1)
+    assert refused(path, "outcome", groups=("sex",)).startswith("FILE must have the column 'sex'")

@@ -147,3 +147,20 @@ def test_what_is_refused(names, asked, message):
 def test_what_has_diverged_is_refused():
     with pytest.raises(errors.NonFiniteError, match=r"must be finite, got .* for rate"):
         hypergradient.hypergradient(halving, {"rate": 5.0}, 100)
+
+
+def test_a_loop_of_unknown_length_is_refused():
+    def looping(rate: float = 0.1) -> run.Run:
+        made = halving(rate)
+
+        def step(state, batch, key):
+            def shrink(state):
+                return state - rate * state
+
+            return jax.lax.while_loop(lambda x: x.sum() > 1, shrink, state), {}
+
+        return dataclasses.replace(made, learner=made.learner._replace(step=step))
+
+    with pytest.raises(errors.InputError, match="must have no loop of unknown length") as caught:
+        hypergradient.hypergradient(looping, {"rate": 0.1}, 2)
+    assert "\n" not in str(caught.value)

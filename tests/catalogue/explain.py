@@ -1,0 +1,3 @@
+"""Experiments that look into what was taught."""
+
+SMALL = {"digits_explain": {"width": 2, "examined": 12}}
