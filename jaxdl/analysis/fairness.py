@@ -99,7 +99,7 @@ def halves(
     limits.at_least(1, "splits", splits)
     _known(by)
     scores, target, group = (x[(target >= 0) & (group >= 0)] for x in (scores, target, group))
-    groups, cell = group.max(initial=0) + 1, 2 * group + target
+    groups, cell = int(group.max(initial=0)) + 1, 2 * group + target
     few = np.bincount(cell, minlength=2 * groups).min() < 2
     if few or target.max() > 1 or not np.isfinite(scores).all():
         return {"accuracy": math.nan} | fairness.Groups(np.full((2, 2, 2), math.nan)).value()

@@ -115,9 +115,9 @@ def penalised(
     sharpness: of the chance, sigmoid(sharpness * log-odds); 1 is the model's own, and the larger it
         is, the nearer are chances to decisions, which may be unlike where chances are alike.
     by: among all; among the positive (opportunity); among the positive and among the others (odds).
-    A group that a batch has nobody of is passed over; of one beyond `groups` the penalty is NaN. Cf. Kamishima, Akaho and Sakuma,
-    "Fairness-aware learning through regularization approach" (2011), whose penalty is the mutual
-    information.
+    A group that a batch has nobody of is passed over; of one beyond `groups` the penalty is NaN.
+    Cf. Kamishima, Akaho and Sakuma, "Fairness-aware learning through regularization approach"
+    (2011), whose penalty is the mutual information.
     """
 
     limits.one_of("A penalty's by", by, get_args(By))

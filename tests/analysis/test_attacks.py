@@ -119,7 +119,7 @@ def test_a_learner_is_examined_under_attack():
     alone = attacks.curve(bent, None, given, KEY, [0.05], attacks.PGD._replace(**WIDE))
     assert found["pgd_accuracy"].value() == pytest.approx(alone[0])
     assert harder.predict is learner.predict
-    with pytest.raises(errors.InputError, match="corruption must be one of noise, .*, got snow"):
+    with pytest.raises(errors.InputError, match=r"corruption must be one of noise, .*, got snow"):
         attacks.examined(learner, 0.05, {}, ("snow",))
 
 

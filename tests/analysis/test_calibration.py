@@ -12,7 +12,7 @@ from scipy import special
 from sklearn import metrics as judges
 
 from jaxdl import errors, learner
-from jaxdl.analysis import calibration
+from jaxdl.analysis import calibration, conformal
 
 FIXTURE = pathlib.Path(__file__).parents[1] / "fixtures" / "calibration.npz"
 
@@ -147,4 +147,4 @@ def test_halves_of_nothing_are_refused():
     with pytest.raises(errors.InputError, match="coverage must be between 0 and 1"):
         calibration.scores(coverage=1.0)
     with pytest.raises(errors.InputError, match="method must be one of lac, aps, got raps"):
-        calibration.scores(method="raps")
+        conformal.known("raps")
