@@ -40,8 +40,11 @@ def analyse(found: trained.Trained, options: Options) -> report.Report:
     if predicted.classes(batch, outputs):
         return _of_classes(outputs, batch["target"], options)
     target = batch.get("target")
-    numbers = target is not None and jnp.issubdtype(target.dtype, jnp.floating)
-    if not numbers or target.shape != outputs.shape:
+    if (
+        target is None
+        or target.shape != outputs.shape
+        or not jnp.issubdtype(target.dtype, jnp.floating)
+    ):
         had = "no target" if target is None else f"targets {target.dtype}{list(target.shape)}"
         raise errors.InputError(
             "Calibration must be of logits (b, k) of classes with integer targets (b,), or of "

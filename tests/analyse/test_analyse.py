@@ -128,6 +128,7 @@ def test_usage_names_the_parts(capsys):
 def test_examples_that_do_not_fit_together_are_the_first():
     class Ragged(NamedTuple):
         lengths: tuple[int, ...]
+        size: int | None = None
 
         def once(self):
             for n in self.lengths:
