@@ -55,11 +55,11 @@ def test_a_column_that_is_missing_is_one_line(folder, capsys):
     assert "got sex. The columns there are: group, worthy." in told and told.count("\n") == 1
 
 
-def of_logits(logits, **columns):
+def of_logits(logits, scale=1.0, **columns):
     """What the command would be given of a run whose inputs are its outputs."""
     batch = {"input": logits, **columns}
     run = types.SimpleNamespace(
-        learner=types.SimpleNamespace(predict=lambda state, batch: batch["input"]),
+        learner=types.SimpleNamespace(predict=lambda state, batch: scale * batch["input"]),
         tests={"test": batches.once(batch, 40)},
     )
     return trained.Trained(pathlib.Path("here"), runs.launched(), run, None, 0, np.float32(0))
@@ -101,8 +101,7 @@ def test_what_does_not_suit_is_told():
     two = of_logits(logits, target=target, group=target)
     with pytest.raises(errors.InputError, match="--positive must be a class, 0 to 1, got 2"):
         fairness.analyse(two, fairness.Options(positive=2))
-    lost = of_logits(logits, target=target, group=target)
-    lost.run.learner.predict = lambda state, batch: np.nan * batch["input"]
+    lost = of_logits(logits, np.nan, target=target, group=target)
     with pytest.raises(errors.InputError, match="finite logits, got 60 of 60 examples with others"):
         fairness.analyse(lost, fairness.Options())
     with pytest.raises(errors.InputError, match="The columns there are: group"):
