@@ -223,7 +223,7 @@ def _ran(folder: pathlib.Path) -> Ran:
     )
 
 
-def _facts(folder: pathlib.Path, kept: dict[str, Any]) -> dict[Name, str]:
+def _facts(folder: pathlib.Path, kept: dict[str, Any]) -> dict[Name, Any]:
     source = folder / record.SOURCE
     code = hashlib.sha256(source.read_bytes()).hexdigest()[:8] if source.is_file() else "not kept"
     given = kept["hyperparameters"].items()
