@@ -301,7 +301,8 @@ class Training:
             parts = self.program.evaluate(self.carry.state, test, self.step)
             for i, one in self._live():
                 measured[i] |= _tagged(name, metrics.values(parts[i]))
-                one.show(self.step, _tagged(name, metrics.shown(parts[i])))
+                if not self.together or self._due(None):  # of many members only the last ones
+                    one.show(self.step, _tagged(name, metrics.shown(parts[i])))
         better = np.zeros(self.program.members or 1, bool)
         shown = []
         for i, one in self._live():
