@@ -61,8 +61,9 @@ def projected(
     @jax.jit
     def largest(state: Any, batch: learner.Batch) -> Any:
         out = taught.predict(state, batch) if taught.predict and classes else None
-        whole = isinstance(out, jax.Array) and out.ndim == 2 and out.shape[1] == len(classes)
-        return jnp.argmax(out, axis=1) if whole else None
+        if isinstance(out, jax.Array) and out.shape[1:] == (len(classes),):
+            return jnp.argmax(out, axis=1)
+        return None
 
     def show(state: Any, key: Any) -> summary.Embedding:
         found = read(state, examples)

@@ -25,6 +25,7 @@ from jaxdl.train import picture
 CONFIG = "projector_config.pbtxt"  # tensorboard.plugins.projector.metadata
 _FOLDER = "projector"
 _STEP = "step"  # a file beside the vectors, which tells them from those of a user's script
+_LEAST = 3  # dimensions; of fewer the projector shows nothing, so that zeros are added
 _SPRITES = 8192  # pixels of a side: the largest picture that the projector's WebGL takes
 
 
@@ -41,6 +42,8 @@ def write(folder: pathlib.Path, step: int, tag: str, embedding: summary.Embeddin
         raise errors.InputError(
             f"Embedding {tag!r} must have vectors (n, d), got {np.shape(embedding.vectors)}."
         )
+    missing = max(0, _LEAST - vectors.shape[1])
+    vectors = np.pad(vectors, ((0, 0), (0, missing)))
     place = f"{_FOLDER}/{urllib.parse.quote(tag, safe='')}"  # no other tag's
     entry = projector_config_pb2.EmbeddingInfo(
         tensor_name=tag, tensor_shape=vectors.shape, tensor_path=f"{place}/vectors.tsv"

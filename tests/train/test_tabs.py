@@ -325,12 +325,12 @@ def test_embeddings_of_two_tags_and_of_a_later_step(tmp_path):
     config = (tmp_path / "projector_config.pbtxt").read_text()
     assert config.count("embeddings {") == 2 and "projector/b%2Fc/sprite.png" in config
     np.testing.assert_array_equal(
-        np.loadtxt(tmp_path / "projector" / "a" / "vectors.tsv"), np.ones((3, 2))
+        np.loadtxt(tmp_path / "projector" / "a" / "vectors.tsv"), [[1, 1, 0]] * 3
     )
 
 
 def points(count):
-    return summary.Embedding(np.full((count, 2), count), {"label": range(count)})
+    return summary.Embedding(np.full((count, 3), count), {"label": range(count)})
 
 
 def listed(folder):
@@ -349,11 +349,11 @@ def test_each_tag_of_an_embedding_has_a_folder_of_its_own(tmp_path):
         for tag in ("", ".", ".."):
             with pytest.raises(errors.InputError, match="must name a folder"):
                 writer.show(1, {tag: points(2)})
-    assert listed(tmp_path) == {"a/b": [2, 2], "a_b": [3, 2], "a%2Fb": [4, 2], "..a": [5, 2]}
+    assert listed(tmp_path) == {"a/b": [2, 3], "a_b": [3, 3], "a%2Fb": [4, 3], "..a": [5, 3]}
     for tag, (count, _) in listed(tmp_path).items():
         name = tag.replace("%", "%25").replace("/", "%2F")
         found = np.loadtxt(tmp_path / "projector" / name / "vectors.tsv")
-        np.testing.assert_array_equal(found, np.full((count, 2), count))
+        np.testing.assert_array_equal(found, np.full((count, 3), count))
 
 
 def test_embeddings_are_cut_like_curves(tmp_path):
@@ -362,14 +362,14 @@ def test_embeddings_are_cut_like_curves(tmp_path):
         writer.show(10, {"early": points(2)})
         writer.show(20, {"late": points(3)})
     tensorboard.Writer(tmp_path, 10).close()
-    assert listed(tmp_path) == {"early": [2, 2]}
+    assert listed(tmp_path) == {"early": [2, 3]}
     assert not (tmp_path / "projector" / "late").exists()
     (tmp_path / projector.CONFIG).write_text(own)  # a user's script wrote it
     with tensorboard.Writer(tmp_path) as writer:
         assert 'name: "own"' in (tmp_path / projector.CONFIG).read_text()
         (tmp_path / projector.CONFIG).write_text("embeddings { torn")
         writer.show(10, {"early": points(4)})
-    assert listed(tmp_path) == {"early": [4, 2]}
+    assert listed(tmp_path) == {"early": [4, 3]}
     tensorboard.Writer(tmp_path).close()
     assert listed(tmp_path) == {}
 
@@ -388,4 +388,4 @@ def test_points_never_stand_beside_labels_of_other_points(tmp_path, monkeypatch)
         monkeypatch.setattr(projector, "_replace", fails)
         with pytest.raises(errors.StorageError, match="No space"):
             writer.show(20, {"a": points(3)})
-    assert listed(tmp_path) == {"b": [2, 2]}
+    assert listed(tmp_path) == {"b": [2, 3]}
