@@ -211,7 +211,8 @@ class Training:
         count = chunk if aligned else 1
         compiling = self.program.compile_seconds
         data = self.feed.take(self.step, count)
-        self.carry = self.program.advance(self.carry, data, self.step, count)
+        with self.profile.marked(self.step):
+            self.carry = self.program.advance(self.carry, data, self.step, count)
         self.step += count
         self.clock.leave_out(self.program.compile_seconds - compiling)
         self._finish_log()  # of the chunk before: the device is busy with this one
