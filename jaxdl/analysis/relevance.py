@@ -33,7 +33,7 @@ _PIECEWISE = {
 _BILINEAR = {"mul", "dot_general", "conv_general_dilated"}  # linear if one of two is a constant
 _CALLS = {
     "jit", "pjit", "closed_call", "core_call", "checkpoint", "remat", "remat2", "custom_jvp_call",
-    "custom_vjp_call", "custom_vjp_call_jaxpr",
+    "custom_vjp_call", "custom_vjp_call_jaxpr", "cond",
 }  # fmt: skip
 
 
@@ -57,7 +57,7 @@ def relevance(
     limits.positive("Relevance's epsilon", epsilon)
     limits.at_least(0, "Relevance's gamma", gamma)
     x = jnp.asarray(x)
-    curved, _ = _unruled(jax.make_jaxpr(score)(x).jaxpr, [True])
+    curved = _unruled(jax.make_jaxpr(score)(x).jaxpr, [True])
     if curved:
         raise errors.InputError(
             "Relevance must be of a network of dense layers, convolutions, relu and pools, "
@@ -122,9 +122,8 @@ def _positive(params: dict[str, Any]) -> dict[str, Any]:
     return {**params, "kernel": jnp.maximum(params["kernel"], 0), **zero}
 
 
-def _unruled(jaxpr: Any, reads: Sequence[bool]) -> tuple[set[str], list[bool]]:
-    """What of the operations on the input no rule is known for, those of inner functions too, and
-    which outputs depend on the input.
+def _unruled(jaxpr: Any, reads: Sequence[bool]) -> set[str]:
+    """What of the operations on the input no rule is known for, those of inner functions too.
 
     reads: which of the arguments depend on it. What holds no floats, such as where a relu is open,
     has no derivative and hands nothing on.
@@ -137,18 +136,17 @@ def _unruled(jaxpr: Any, reads: Sequence[bool]) -> tuple[set[str], list[bool]]:
         floats = [jnp.issubdtype(v.aval.dtype, jnp.inexact) for v in equation.outvars]
         if not any(given) or not any(floats):
             continue
-        name, made = equation.primitive.name, floats
+        name = equation.primitive.name
         if name in _CALLS:
-            inner = next(p for p in equation.params.values() if _function(p) is not None)
-            below, out = _unruled(_function(inner), given)
-            found |= below
-            made = [a and b for a, b in zip(floats, out, strict=True)]
+            # One function, or the branches of a cond, whose first argument chooses among them.
+            for inner in filter(None, map(_function, jax.tree.leaves([*equation.params.values()]))):
+                found |= _unruled(inner, given[len(given) - len(inner.invars) :])
         elif name in _BILINEAR and sum(given) > 1:
             found.add(f"{name} of two activations")
         elif (name == "div" and given[1]) or name not in _PIECEWISE | _BILINEAR:
             found.add(name)
-        alive |= {v for v, own in zip(equation.outvars, made, strict=True) if own}
-    return found, [not hasattr(v, "val") and v in alive for v in jaxpr.outvars]
+        alive |= {v for v, holds in zip(equation.outvars, floats, strict=True) if holds}
+    return found
 
 
 def _function(value: Any) -> Any:

@@ -102,7 +102,7 @@ def test_texts_are_explained_in_their_words(tmp_path):
     for wrong, told in (
         ({"background": 2}, "--background must be 0 for texts"),
         ({"baseline": 2.7}, "--baseline must be a whole number of at least 0.*got 2.7"),
-        ({"baseline": 7}, "--baseline must be an input with a finite score.*got 7"),
+        ({"baseline": 7.0}, "--baseline must be an input with a finite score.*got 7"),
         ({"best_inputs": True}, "--best-inputs must be of images, got a run of text"),
     ):
         with pytest.raises(errors.InputError, match=told):
