@@ -112,6 +112,6 @@ def _shown(
     }
     shown: dict[str, Any] = {layer: embedding.points(vectors, examples, classes)}
     for name, points in flat.items():
-        shown[f"{layer}/{name}"] = summary.Image(scatter.picture(points, labels, classes))
+        shown[f"embed/{layer}, {name}"] = summary.Image(scatter.picture(points, labels, classes))
         shown[f"{layer}, {name}"] = embedding.points(points, examples, classes)
     return shown

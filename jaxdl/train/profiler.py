@@ -7,7 +7,7 @@ import jax
 
 
 class Trace:
-    """Starts and ends the trace; TensorBoard's profile tab shows it (pip install xprof)."""
+    """Starts and ends the trace; TensorBoard's profile tab shows it (the extra `profile`)."""
 
     def __init__(self, folder: pathlib.Path, steps: tuple[int, int] | None) -> None:
         self.folder, self.steps, self.running = folder, steps, False

@@ -19,6 +19,7 @@ from jaxdl import errors, summary
 from jaxdl.train import picture
 
 CONFIG = "projector_config.pbtxt"  # tensorboard.plugins.projector.metadata
+_LEAST = 3  # dimensions; of fewer the projector shows nothing, so that zeros are added
 _SPRITES = 8192  # pixels of a side: the largest picture that the projector's WebGL takes
 
 
@@ -32,6 +33,8 @@ def write(folder: pathlib.Path, tag: str, embedding: summary.Embedding) -> None:
         raise errors.InputError(
             f"Embedding {tag!r} must have vectors (n, d), got {np.shape(embedding.vectors)}."
         )
+    missing = max(0, _LEAST - vectors.shape[1])
+    vectors = np.pad(vectors, ((0, 0), (0, missing)))
     place = pathlib.Path("projector") / re.sub(r"[^\w.-]", "_", tag)
     (folder / place).mkdir(parents=True, exist_ok=True)
     entry = projector_config_pb2.EmbeddingInfo(

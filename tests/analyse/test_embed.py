@@ -49,16 +49,17 @@ def test_embed(folder, capsys):
     names = {one.tensor_name: list(one.tensor_shape) for one in config.embeddings}
     assert names == {
         "dropout_1": [120, 16],
-        "dropout_1, PCA": [120, 2],
-        "dropout_1, t-SNE": [120, 2],
+        "dropout_1, PCA": [120, 3],
+        "dropout_1, t-SNE": [120, 3],
     }
     for one in config.embeddings:
         vectors = np.loadtxt(there / one.tensor_path, delimiter="\t")
         labels = (there / one.metadata_path).read_text().split()
-        assert vectors.shape == tuple(one.tensor_shape) and np.ptp(vectors) > 0
+        assert vectors.shape == tuple(one.tensor_shape) and np.ptp(vectors[:, :2], axis=0).all()
+        assert one.tensor_name == "dropout_1" or not vectors[:, 2].any()
         assert len(labels) == 120 and set(labels) == {str(i) for i in range(10)}
     reader = event_accumulator.EventAccumulator(str(there)).Reload()
-    assert set(reader.Tags()["images"]) == {"dropout_1/PCA", "dropout_1/t-SNE"}
+    assert set(reader.Tags()["images"]) == {"embed/dropout_1, PCA", "embed/dropout_1, t-SNE"}
 
 
 @pytest.mark.parametrize(

@@ -311,5 +311,5 @@ def test_embeddings_of_two_tags_and_of_a_later_step(tmp_path):
     config = (tmp_path / "projector_config.pbtxt").read_text()
     assert config.count("embeddings {") == 2 and "projector/b_c/sprite.png" in config
     np.testing.assert_array_equal(
-        np.loadtxt(tmp_path / "projector" / "a" / "vectors.tsv"), np.ones((3, 2))
+        np.loadtxt(tmp_path / "projector" / "a" / "vectors.tsv"), [[1, 1, 0]] * 3
     )
