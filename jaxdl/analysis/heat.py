@@ -86,7 +86,7 @@ def bars(names: Sequence[str], values: Any) -> summary.Image:
             f"Bars must be of a value for each of {len(names)} names, got {list(values.shape)}."
         )
     kept = np.sort(np.argsort(-np.abs(values), kind="stable")[:_MOST])
-    names, values = [names[i] for i in kept], values[kept]
+    names, values = [names[i] for i in kept.tolist()], values[kept]
     font = ImageFont.load_default(_FONT)
     left = 8 + int(max(font.getlength(name) for name in names)) + 8
     reach = (_WIDE - left - 8) // 2
