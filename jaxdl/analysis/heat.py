@@ -85,8 +85,8 @@ def bars(names: Sequence[str], values: Any) -> summary.Image:
         raise errors.InputError(
             f"Bars must be of a value for each of {len(names)} names, got {list(values.shape)}."
         )
-    kept = np.sort(np.argsort(-np.abs(values), kind="stable")[:_MOST])
-    names, values = [names[i] for i in kept.tolist()], values[kept]
+    kept: list[int] = sorted(np.argsort(-np.abs(values), kind="stable")[:_MOST].tolist())
+    names, values = [names[i] for i in kept], values[kept]
     font = ImageFont.load_default(_FONT)
     left = 8 + int(max(font.getlength(name) for name in names)) + 8
     reach = (_WIDE - left - 8) // 2
