@@ -49,6 +49,7 @@ def hypergradient(
     The arguments are those of `objective`. errors.NonFiniteError: training has diverged.
     errors.InputError: a step cannot be differentiated.
     """
+    given = {**(given or {}), **at}
     loss = objective(function, list(at), steps, given=given, seed=seed, tag=tag)
     try:
         value, gradient = jax.value_and_grad(loss)({name: float(x) for name, x in at.items()})
@@ -60,11 +61,14 @@ def hypergradient(
             "hyperparameters (lax.while_loop), got one."
         ) from error
     found = {name: float(x) for name, x in gradient.items()}
+    remedy = "Take fewer steps, or numbers at which training is stable."
+    if math.isfinite(value):
+        remedy = f"The loss itself is {value:.4g}: {remedy[0].lower()}{remedy[1:-1]}"
+        remedy += ", or steps without infinite derivatives, such as that of a power at 0."
     for name, number in found.items():
         if not math.isfinite(number):
             raise errors.NonFiniteError(
-                f"A hypergradient must be finite, got {number} for {name}. "
-                "Take fewer steps, or numbers at which training is stable."
+                f"A hypergradient must be finite, got {number} for {name}. {remedy}"
             )
     return Hypergradient(float(value), found)
 
@@ -131,14 +135,23 @@ def _made(
         run = experiment.build(function, arguments, title, None)
         return dataclasses.replace(run, mesh={"data": 1})
 
-    known = {one.name: one.default for one in hyperparameters.of(function)} | dict(given)
+    known = {one.name: one for one in hyperparameters.of(function)}
+    at: dict[str, float] = {}
     for name in names:
-        thing = "A hyperparameter to differentiate by must be"
+        thing = "A hyperparameter to differentiate by must"
         if name not in known:
-            raise errors.InputError(f"{thing} one of {', '.join(known)}, got {name}.")
-        if type(known[name]) is not float or not plan.traces(make, {name: known[name]}, [name]):
-            raise errors.InputError(f"{thing} a float that goes into arithmetic alone, got {name}.")
-    return make, {name: known[name] for name in names}
+            raise errors.InputError(f"{thing} be one of {', '.join(known)}, got {name}.")
+        number = given.get(name, known[name].default)
+        if number is hyperparameters.REQUIRED:
+            raise errors.InputError(f"{thing} have a value, got none for {name}. Give it one.")
+        if type(number) is int and known[name].type is float:
+            number = float(number)  # `rate: float = 1` is no other than 1.0
+        if type(number) is not float or not plan.traces(make, {name: number}, [name]):
+            raise errors.InputError(
+                f"{thing} be a float that goes into arithmetic alone, got {name}."
+            )
+        at[name] = number
+    return make, at
 
 
 def _test_of(run: runs.Run, tag: str | None) -> tuple[str, str]:
@@ -201,16 +214,15 @@ def _examined(
 
 
 def _flat_at_zero(function: Callable[..., Any], *arguments: Any) -> Any:
-    """A function whose square roots have the derivative 0 at 0, in place of infinity.
-
-    Of the function's own equations; not of those inside its loops and branches.
+    """A function whose square roots have the derivative 0 at 0, in place of infinity; those with a
+    derivative of their own (jax.custom_jvp) keep it.
     """
     closed, shape = jax.make_jaxpr(function, return_shape=True)(*arguments)
     found = _evaluated(closed.jaxpr, closed.consts, jax.tree.leaves(arguments))
     return jax.tree.unflatten(jax.tree.structure(shape), found)
 
 
-def _evaluated(jaxpr: Any, constants: list[Any], arguments: list[Any]) -> list[Any]:
+def _evaluated(jaxpr: Any, constants: Sequence[Any], arguments: Sequence[Any]) -> list[Any]:
     """As `jax.core.eval_jaxpr`, but for the square roots."""
     known = dict(zip([*jaxpr.constvars, *jaxpr.invars], [*constants, *arguments], strict=True))
 
@@ -225,11 +237,30 @@ def _evaluated(jaxpr: Any, constants: list[Any], arguments: list[Any]) -> list[A
             inner = equation.params["jaxpr"]
             outputs = _evaluated(inner.jaxpr, inner.consts, inputs)
         else:
-            options = equation.primitive.get_bind_params(equation.params)
+            options = equation.params
+            if not name.startswith("custom_"):
+                options = {what: _rooted(option) for what, option in options.items()}
+            options = equation.primitive.get_bind_params(options)
             outputs = equation.primitive.bind(*inputs, **options)
             outputs = outputs if equation.primitive.multiple_results else [outputs]
         known.update(zip(equation.outvars, outputs, strict=True))
     return [value(v) for v in jaxpr.outvars]
+
+
+def _rooted(option: Any) -> Any:
+    """An equation's option, where it is the program of a branch, a loop or a checkpoint with other
+    square roots.
+    """
+    if isinstance(option, tuple):
+        parts = [_rooted(part) for part in option]
+        same = all(new is old for new, old in zip(parts, option, strict=True))
+        return option if same else tuple(parts)  # else a named tuple loses its names
+    if isinstance(option, jax.extend.core.Jaxpr):
+        return _rooted(jax.extend.core.ClosedJaxpr(option, ())).jaxpr
+    if not isinstance(option, jax.extend.core.ClosedJaxpr):
+        return option
+    evaluated = functools.partial(_evaluated, option.jaxpr, option.consts)
+    return jax.make_jaxpr(lambda *arguments: evaluated(arguments))(*option.in_avals)
 
 
 def _root(x: Array) -> Array:
