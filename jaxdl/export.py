@@ -48,8 +48,8 @@ def write(
     """Export a run's `predict` and its training step, with the state of its best evaluation.
 
     run: its folder, or what `trained.load` made of it. to: a folder, RUN/export by default; an
-    export that is there is replaced, as a whole. platforms: any of NAMES. batch: an example of what `predict`
-    takes, where that is not what the first test gives.
+    export that is there is replaced, as a whole. platforms: any of NAMES. batch: an example of what
+    `predict` takes, where that is not what the first test gives.
     errors.InputError: what `trained.load` raises, or neither function can be exported.
     """
     errors.needed(exported.THING, "safetensors.numpy")

@@ -191,7 +191,7 @@ def test_square_roots_inside_branches_and_loops(kind):
             taught = taught._replace(step=twice)
         return dataclasses.replace(made, learner=taught)
 
-    value, found = hypergradient.hypergradient(adaptive, {"rate": 0.02}, 4)
+    _, found = hypergradient.hypergradient(adaptive, {"rate": 0.02}, 4)
     loss = hypergradient.objective(adaptive, ["rate"], 4)
     above, below = (float(loss({"rate": 0.02 + d})) for d in (1e-3, -1e-3))
     assert found["rate"] == pytest.approx((above - below) / 2e-3, rel=0.02)
