@@ -10,6 +10,7 @@ import contextlib
 import dataclasses
 import functools
 import math
+import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -49,10 +50,11 @@ def hypergradient(
     The arguments are those of `objective`. errors.NonFiniteError: training has diverged.
     errors.InputError: a step cannot be differentiated.
     """
-    given = {**(given or {}), **at}
+    numbers = {name: float(x) for name, x in at.items()}
+    given = {**(given or {}), **numbers}
     loss = objective(function, list(at), steps, given=given, seed=seed, tag=tag)
     try:
-        value, gradient = jax.value_and_grad(loss)({name: float(x) for name, x in at.items()})
+        value, gradient = jax.value_and_grad(loss)(numbers)
     except ValueError as error:
         if "Reverse-mode differentiation does not work" not in str(error):
             raise
@@ -61,14 +63,12 @@ def hypergradient(
             "hyperparameters (lax.while_loop), got one."
         ) from error
     found = {name: float(x) for name, x in gradient.items()}
-    remedy = "Take fewer steps, or numbers at which training is stable."
-    if math.isfinite(value):
-        remedy = f"The loss itself is {value:.4g}: {remedy[0].lower()}{remedy[1:-1]}"
-        remedy += ", or steps without infinite derivatives, such as that of a power at 0."
     for name, number in found.items():
         if not math.isfinite(number):
             raise errors.NonFiniteError(
-                f"A hypergradient must be finite, got {number} for {name}. {remedy}"
+                f"A hypergradient must be finite, got {number} for {name} with a loss of {value:.4g}. "
+                "Take fewer steps, numbers at which training is stable, or a step without infinite "
+                "derivatives, such as that of a power at 0."
             )
     return Hypergradient(float(value), found)
 
@@ -144,9 +144,11 @@ def _made(
         number = given.get(name, known[name].default)
         if number is hyperparameters.REQUIRED:
             raise errors.InputError(f"{thing} have a value, got none for {name}. Give it one.")
-        if type(number) is int and known[name].type is float:
+        kind = known[name].type
+        if type(number) is int and (kind is float or float in typing.get_args(kind)):
             number = float(number)  # `rate: float = 1` is no other than 1.0
-        if type(number) is not float or not plan.traces(make, {name: number}, [name]):
+        fits = type(number) is float and kind is not int
+        if not fits or not plan.traces(make, {name: number}, [name]):
             raise errors.InputError(
                 f"{thing} be a float that goes into arithmetic alone, got {name}."
             )

@@ -142,6 +142,9 @@ def test_what_is_refused(names, asked, message):
     with pytest.raises(errors.InputError, match=message) as caught:
         hypergradient.objective(halving, names, **asked)
     assert "\n" not in str(caught.value)
+    if names == ["size"]:
+        with pytest.raises(errors.InputError, match=message):
+            hypergradient.hypergradient(halving, {"size": 3.0}, 2)
 
 
 def test_what_has_diverged_is_refused():
