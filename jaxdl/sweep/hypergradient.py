@@ -66,7 +66,7 @@ def hypergradient(
     for name, number in found.items():
         if not math.isfinite(number):
             raise errors.NonFiniteError(
-                f"A hypergradient must be finite, got {number} for {name} with a loss of {value:.4g}. "
+                f"A hypergradient must be finite, got {number} for {name}, the loss {value:.4g}. "
                 "Take fewer steps, numbers at which training is stable, or a step without infinite "
                 "derivatives, such as that of a power at 0."
             )
