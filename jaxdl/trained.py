@@ -2,7 +2,7 @@
 
 import os
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import jax
@@ -88,18 +88,34 @@ def load(folder: str | os.PathLike[str]) -> Trained:
 
 
 def examples(data: batches.Pass, count: int | None = None) -> learner.Batch:
-    """The first examples of a pass as one batch on the host, all where no number is given.
+    """The first examples of a pass as one batch on the host, all where no number is given."""
+    return joined([jax.device_get(batch) for batch in each(data, count)], count)
 
-    Batches whose arrays differ in more than their first axis are not joined: the first is taken.
-    """
+
+def each(data: batches.Pass, count: int | None = None) -> Iterator[learner.Batch]:
+    """The batches of a pass, no further than the one with the last of so many examples."""
     if count is not None and count < 1:
         raise errors.InputError(f"The number of examples must be at least 1, got {count}.")
-    found, have = [], 0
+    have = 0
     for select, given in data.once():
-        found.append(jax.device_get(jax.jit(select)(given, 0)))
-        have += len(jax.tree.leaves(found[-1])[0])
+        batch = jax.jit(select)(given, 0)
+        yield batch
+        have += next(len(x) for x in jax.tree.leaves(batch) if x.ndim)
         if count is not None and have >= count:
-            break
-    shapes = [[x.shape[1:] for x in jax.tree.leaves(batch)] for batch in found]
-    joined = [batch for batch, shape in zip(found, shapes, strict=True) if shape == shapes[0]]
-    return jax.tree.map(lambda *parts: np.concatenate(parts)[:count], *joined)
+            return
+
+
+def joined(parts: list[Any], count: int | None = None) -> Any:
+    """Pytrees of arrays as one, of the first examples; a scalar is that of the first tree.
+
+    Trees whose arrays differ in more than their first axis from those of the first are left out.
+    """
+    if not parts:
+        raise errors.InputError("A test must have examples, got none.")
+    shapes = [[x.shape[1:] for x in jax.tree.leaves(part)] for part in parts]
+    alike = [part for part, shape in zip(parts, shapes, strict=True) if shape == shapes[0]]
+
+    def join(first: np.ndarray, *others: np.ndarray) -> np.ndarray:
+        return np.concatenate([first, *others])[:count] if first.ndim else first
+
+    return jax.tree.map(join, *alike)

@@ -1,5 +1,6 @@
 """What attacks look like: attacked images below the plain ones, and the robustness curve."""
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -85,7 +86,8 @@ def chart(
         draw.text((place(epsilon, 0)[0], floor + 5), f"{epsilon:.4g}", _INK, font, "ma")
     draw.text(((_LEFT + right) / 2, _HEIGHT - 4), f"epsilon, {norm}", _INK, font, "ms")
     across = float(_LEFT)
-    for colour, (name, values) in zip(_COLOURS, shares.items(), strict=False):
+    colours = itertools.cycle(_COLOURS)
+    for colour, (name, values) in zip(colours, shares.items(), strict=False):
         points = [place(x, y) for x, y in zip(epsilons, values, strict=True)]
         draw.line(points, colour, 2)
         for x, y in points:

@@ -63,7 +63,7 @@ class Books:
         self.ended: tuple[int, str] | None = None  # the step, and the status, of what is over
         self.values: dict[str, float] | None = None  # hyperparameters that have changed on the way
         self._writer: tensorboard.Writer | None = None
-        self._arranged = False  # whether the charts are
+        self._arranged = 0  # curves that stand on charts
 
     # --- begin
 
@@ -121,10 +121,10 @@ class Books:
             self._writer.show(step, items)
 
     def arrange(self, step: int) -> None:
-        """Once, when the curves are known: which of them stand on one chart."""
-        if self._writer is not None and not self._arranged:
+        """Which curves stand on one chart; again only when there are more of them."""
+        if self._writer is not None and len(self.history) > self._arranged:
             self._writer.layout(step, self.history, self.run.tests)
-            self._arranged = True
+            self._arranged = len(self.history)
 
     def judge(self, step: int, values: Mapping[str, float]) -> bool:
         """Whether this evaluation is the best so far."""

@@ -211,7 +211,8 @@ class Training:
         count = chunk if aligned else 1
         compiling = self.program.compile_seconds
         data = self.feed.take(self.step, count)
-        self.carry = self.program.advance(self.carry, data, self.step, count)
+        with self.profile.marked(self.step):
+            self.carry = self.program.advance(self.carry, data, self.step, count)
         self.step += count
         self.clock.leave_out(self.program.compile_seconds - compiling)
         self._finish_log()  # of the chunk before: the device is busy with this one
@@ -301,7 +302,8 @@ class Training:
             parts = self.program.evaluate(self.carry.state, test, self.step)
             for i, one in self._live():
                 measured[i] |= _tagged(name, metrics.values(parts[i]))
-                one.show(self.step, _tagged(name, metrics.shown(parts[i])))
+                if not self.together or self._due(None):  # of many members only the last ones
+                    one.show(self.step, _tagged(name, metrics.shown(parts[i])))
         better = np.zeros(self.program.members or 1, bool)
         shown = []
         for i, one in self._live():

@@ -119,6 +119,8 @@ def test_a_learner_is_examined_under_attack():
     alone = attacks.curve(bent, None, given, KEY, [0.05], attacks.PGD._replace(**WIDE))
     assert found["pgd_accuracy"].value() == pytest.approx(alone[0])
     assert harder.predict is learner.predict
+    with pytest.raises(errors.InputError, match=r"corruption must be one of noise, .*, got snow"):
+        attacks.examined(learner, 0.05, {}, ("snow",))
 
 
 def test_corrupted_images_are_judged():
@@ -190,5 +192,8 @@ def test_the_chart_falls_where_the_curve_does():
     blue, red = (
         np.argwhere((pixels[30:] == colour).all(-1)) for colour in attack_pictures._COLOURS[:2]
     )
+    many = attack_pictures.chart([0.0, 1.0], {str(i): np.full(2, i / 8) for i in range(6)})
+    again = np.argwhere((many[30:] == attack_pictures._COLOURS[0]).all(-1))
+    assert np.ptp(again[:, 0]) > 100  # the sixth curve has the first one's colour
     assert np.ptp(red[:, 0]) < 8  # a level line with its points
     assert np.corrcoef(blue.T)[0, 1] > 0.99 and np.ptp(blue[:, 0]) > 250
