@@ -322,7 +322,8 @@ class Training:
     def _select(self, population: populations.Population) -> None:
         scores = np.full(self.program.members or 1, -np.inf, np.float32)
         for i, one in self._live():
-            scores[i] = -np.inf if one.score is None or np.isnan(one.score) else one.score
+            if one.score is not None and np.isfinite(one.score):
+                scores[i] = one.score
         self.carry = population.select(self.program, self.books, scores, self.carry, self.step)
 
     def _summarise(self) -> None:
