@@ -15,16 +15,7 @@ import numpy as np
 
 from jaxdl import errors, metrics, summary
 from jaxdl.data import batches
-from jaxdl.train import (
-    agreement,
-    card,
-    checkpoint,
-    clock,
-    diagnose,
-    profiler,
-    progress,
-    stop,
-)
+from jaxdl.train import agreement, card, checkpoint, clock, diagnose, profiler, progress, stop
 from jaxdl.train import books as bookkeeping
 from jaxdl.train import population as populations
 from jaxdl.train import program as programs
