@@ -18,6 +18,7 @@ from jaxdl.train import record, states
 class Trained(NamedTuple):
     """A run rebuilt from its folder, with the state of its best evaluation.
 
+    launched: with the hyperparameters of that evaluation, where breeding has changed them.
     step: after which the state was. program: its step and its shapes, on this machine's devices.
     """
 
@@ -76,15 +77,24 @@ def load(folder: str | os.PathLike[str]) -> Trained:
             "An experiment from a notebook's cell has none: write it into a file."
         )
     file = experiment.File(source)
+    run, program = _made(file, launched)
+    best = states.best(folder, program.shape)
+    if best.values:
+        launched = launched._replace(hyperparameters={**launched.hyperparameters, **best.values})
+        run, program = _made(file, launched)
+    return Trained(folder, launched, run, program, best.step, best.state)
+
+
+def _made(file: experiment.File, launched: record.Launched) -> tuple[runs.Run, programs.Program]:
+    """The run of these hyperparameters, and its program."""
     known = hyperparameters.of(file.function)
     values = hyperparameters.revived(launched.hyperparameters, known, launched.experiment)
     arguments = hyperparameters.assemble(file.function, values)
-    run = experiment.build(file.function, arguments, launched.experiment, source)
+    run = experiment.build(file.function, arguments, launched.experiment, launched.source)
     feed = batches.opened(run.train, launched.seed)
     program = programs.Program(run, launched.seed, feed.first())
     feed.close()
-    best = states.best(folder, program.shape)
-    return Trained(folder, launched, run, program, best.step, best.state)
+    return run, program
 
 
 def examples(data: batches.Pass, count: int | None = None) -> learner.Batch:
