@@ -41,7 +41,10 @@ def experiment(
         train=batches.shuffled(train, batch_size),
         tests={"test": batches.once(test, 256)},
         steps=steps,
-        summaries={"seen": embedding.projected(learner, test), **histograms.of(learner, test)},
+        summaries={
+            "seen": embedding.projected(learner, test, classes="0123456789"),
+            **histograms.of(learner, test),
+        },
         expect=AtLeast("test/accuracy", 0.975),
         rules=resnet.RULES,
     )

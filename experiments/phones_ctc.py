@@ -94,6 +94,7 @@ def heard(
         rows += [f"| {_names(a)} | {_names(b)} |" for a, b in pairs]
         sounds = np.asarray(utterances["wave"]), formants.RATE, utterances["length"]
         pictures = np.clip(0.5 + features.swapaxes(1, 2)[:, ::-1, :, None] / 6, 0, 1)
+        pictures = np.pad(pictures, ((0, 0), (0, 2), (0, 0), (0, 0)), constant_values=1)
         return {
             "sound": summary.Audio(*sounds),
             "bands": summary.Image(np.concatenate(pictures)),

@@ -22,7 +22,7 @@ import rich.table
 import rich.text
 import tyro
 
-from jaxdl import command, errors, manual, trained
+from jaxdl import command, errors, manual, trained, values
 from jaxdl.sweep import report
 from jaxdl.train import card, event_file, progress, record
 
@@ -44,7 +44,7 @@ class Ran(NamedTuple):
     folder: pathlib.Path
     seed: int
     status: str
-    facts: dict[Name, str]
+    facts: dict[Name, Any]
     metrics: dict[str, float]
     best: tuple[str, float] | None
 
@@ -60,19 +60,19 @@ class Row(NamedTuple):
         """Those that came to their end; all where none did."""
         return [run for run in self.runs if run.status in record.SUCCEEDED] or self.runs
 
-    def fact(self, name: Name) -> str:
+    def fact(self, name: Name, write: Callable[[Any], str] = values.written) -> str:
         """What the runs have in common; of git, all revisions."""
-        return ", ".join(dict.fromkeys(run.facts.get(name, "") for run in self.runs))
+        return ", ".join(dict.fromkeys(write(run.facts.get(name, "")) for run in self.runs))
 
     def sample(self, column: str) -> list[float]:
         """A column's value in each run that counts and has it."""
         found = []
         for run in self.counted:
-            values = dict(run.metrics)
+            numbers = dict(run.metrics)
             if run.best is not None:
-                values[f"best {run.best[0]}"] = run.best[1]
-            if column in values:
-                found.append(values[column])
+                numbers[f"best {run.best[0]}"] = run.best[1]
+            if column in numbers:
+                found.append(numbers[column])
         return found
 
 
@@ -133,7 +133,9 @@ class Comparison:
     def _tables(self, columns: Sequence[str]) -> Iterable[tuple[str, list[str], list[list[str]]]]:
         """Title, head and rows."""
         if self.differing:
-            rows = [[row.label, *(row.fact(name) for name in self.differing)] for row in self.rows]
+            labels = [row.label for row in self.rows]
+            facts = [_told_apart(self.rows, name) for name in self.differing]
+            rows = [list(cells) for cells in zip(labels, *facts, strict=True)]
             yield "What differs", ["", *(name for _, name in self.differing)], rows
         rows = [
             [row.label, _counted(row), *(_number(row.sample(column)) for column in columns)]
@@ -151,9 +153,13 @@ def runs(folders: Iterable[str | pathlib.Path]) -> Comparison:
     """Compare runs; the folder of a sweep, of an experiment or of a logdir stands for its runs.
 
     A seed that has been run more than once counts with its newest run.
-    errors.InputError: a folder holds no run.
+    errors.InputError: a folder holds no run, or there is no folder.
     """
-    found = {path.resolve(): path for given in folders for path in _expanded(pathlib.Path(given))}
+    empty: list[pathlib.Path] = []
+    expanded = [path for given in folders for path in _expanded(pathlib.Path(given), empty)]
+    found = {path.resolve(): path for path in expanded}
+    if not found:
+        raise errors.InputError("RUNS must be folders of runs or of sweeps, got none.")
     ran = [_ran(path) for path in found.values()]
     alike: dict[str, list[Ran]] = {}
     for run in ran:
@@ -161,30 +167,42 @@ def runs(folders: Iterable[str | pathlib.Path]) -> Comparison:
         alike.setdefault(json.dumps(facts, sort_keys=True), []).append(run)
     rows = [Row(str(i + 1), _newest(some)) for i, some in enumerate(alike.values())]
     names = list(dict.fromkeys(name for run in ran for name in run.facts))
-    differing = [name for name in names if len({row.fact(name) for row in rows}) > 1]
+    differing = [name for name in names if len({row.fact(name, json.dumps) for row in rows}) > 1]
     tags = sorted({tag for run in ran for tag in run.metrics})
     best = sorted({f"best {run.best[0]}" for run in ran if run.best is not None})
     dropped = len(ran) - sum(len(row.runs) for row in rows)
-    return Comparison(rows, differing, [*best, *tags], _notes(rows, differing, dropped))
+    notes = _notes(rows, differing, dropped)
+    notes += [f"The sweep in {folder} has begun no run yet." for folder in empty]
+    return Comparison(rows, differing, [*best, *tags], notes)
 
 
 # --- what is read
 
 
-def _expanded(folder: pathlib.Path) -> list[pathlib.Path]:
-    """The runs' folders that a folder stands for."""
+class _EmptyError(errors.InputError):
+    """A sweep has no run yet."""
+
+
+def _expanded(folder: pathlib.Path, empty: list[pathlib.Path]) -> list[pathlib.Path]:
+    """The runs' folders that a folder stands for; empty: gets sweeps in it without a run."""
     kept = record.load(folder)
     below = sorted(path.parent for path in folder.glob("*/run.json"))
     if kept is not None:
         sweep = any(name.startswith("--") for name in kept["hyperparameters"])
         if sweep and not below:
-            raise errors.InputError(f"The sweep in {folder} must have begun a run, got none yet.")
+            raise _EmptyError(f"The sweep in {folder} must have begun a run, got none yet.")
         return below if sweep else [folder]
     below = below or sorted(path.parent for path in folder.glob("*/*/run.json"))
     if not below:
         kind = "which holds none" if folder.is_dir() else "which is no folder"
         raise errors.InputError(f"RUNS must be folders of runs or of sweeps, got {folder}, {kind}.")
-    return [run for path in below for run in _expanded(path)]
+    found = []
+    for path in below:
+        try:
+            found += _expanded(path, empty)
+        except _EmptyError:
+            empty.append(path)
+    return found
 
 
 def _ran(folder: pathlib.Path) -> Ran:
@@ -205,7 +223,7 @@ def _ran(folder: pathlib.Path) -> Ran:
     )
 
 
-def _facts(folder: pathlib.Path, kept: dict[str, Any]) -> dict[Name, str]:
+def _facts(folder: pathlib.Path, kept: dict[str, Any]) -> dict[Name, Any]:
     source = folder / record.SOURCE
     code = hashlib.sha256(source.read_bytes()).hexdigest()[:8] if source.is_file() else "not kept"
     given = kept["hyperparameters"].items()
@@ -213,7 +231,8 @@ def _facts(folder: pathlib.Path, kept: dict[str, Any]) -> dict[Name, str]:
     counts = {name: devices.count(name) for name in devices}
     return {
         ("run", "experiment"): kept["experiment"],
-        **{("hyperparameter", name): _cell(value) for name, value in given},
+        **{("hyperparameter", name): value for name, value in given},
+        **{("hyperparameter", report.at_best(n)): x for n, x in record.bred(kept).items()},
         CODE: code,
         PROGRAM: str(kept["program"]["digest"])[:8],
         **{("version", name): text for name, text in kept["versions"].items()},
@@ -298,6 +317,12 @@ def _counted(row: Row) -> str:
     if not ended:
         return f"{whole} {row.runs[0].status}"
     return str(whole) if counted == whole else f"{counted} of {whole}"
+
+
+def _told_apart(rows: Sequence[Row], name: Name) -> list[str]:
+    """A fact of each row, its numbers rounded where that leaves no two alike."""
+    exact, short = [row.fact(name) for row in rows], [row.fact(name, _cell) for row in rows]
+    return short if len(set(short)) == len(set(exact)) else exact
 
 
 def _cell(value: Any) -> str:

@@ -42,6 +42,7 @@ PURPOSES = {
     "tables": "Parquet files",
     "molecules": "RDKit's molecules",
     "notebook": "curves in notebooks",
+    "profile": "TensorBoard's PROFILE tab",
     "parity": "PyTorch, to compare with",
     "test": "the tests",
 }

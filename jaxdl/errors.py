@@ -13,6 +13,7 @@ EXTRAS |= {"statsmodels": "series", "pyarrow": "tables", "pandas": "tables", "rd
 EXTRAS |= {"safetensors": "interop", "tokenizers": "interop", "sacrebleu": "text"}
 EXTRAS |= {"jax_cuda13_plugin": "cuda", "jax_cuda12_plugin": "cuda", "libtpu": "tpu"}
 EXTRAS |= {"jiwer": "speech", "pycocotools": "detection", "flatbuffers": "interop"}
+EXTRAS |= {"xprof": "profile"}
 EXTRAS |= {"matplotlib": "notebook", "nbclient": "notebook", "ipykernel": "notebook"}
 
 

@@ -7,7 +7,10 @@ evaluation; what is in it, and how it is read: jaxdl/exported.py.
 import contextlib
 import dataclasses
 import functools
+import hashlib
+import os
 import pathlib
+import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -25,7 +28,7 @@ import tyro
 import jaxdl
 from jaxdl import command, errors, exported, learner, manual, trained
 from jaxdl.data import batches
-from jaxdl.train import record
+from jaxdl.train import record, stepfolder
 
 PLATFORMS = ("cpu", "cuda", "tpu")
 NAMES = ("cpu", "cuda", "rocm", "tpu")  # as jax.export calls them
@@ -45,8 +48,8 @@ def write(
     """Export a run's `predict` and its training step, with the state of its best evaluation.
 
     run: its folder, or what `trained.load` made of it. to: a folder, RUN/export by default; an
-    export that is there is replaced. platforms: any of NAMES. batch: an example of what `predict`
-    takes, where that is not what the first test gives.
+    export that is there is replaced, as a whole. platforms: any of NAMES. batch: an example of what
+    `predict` takes, where that is not what the first test gives.
     errors.InputError: what `trained.load` raises, or neither function can be exported.
     """
     errors.needed(exported.THING, "safetensors.numpy")
@@ -235,11 +238,14 @@ def _shape(array: Any) -> jax.ShapeDtypeStruct:
 
 
 def _put(folder: pathlib.Path, found: trained.Trained, made: Mapping[str, _Made]) -> None:
-    """The manifest comes last: a folder without it is no export."""
+    """All of it beside the folder first, and then in its place: a kill leaves what was there."""
     library = errors.needed(exported.THING, "safetensors.numpy")
     state = exported.flat(found.state)
     arrays = {path: np.array(x, order="C") for path, x in jax.device_get(state).items()}
     own = {path for path in arrays if path.startswith("params/")} or set(arrays)
+    content = {file: code for one in made.values() for file, code in one.files.items()}
+    for file, paths in ((exported.PARAMETERS, own), (exported.REST, arrays.keys() - own)):
+        content[file] = library.save({path: arrays[path] for path in sorted(paths)})
     launched = found.launched
     manifest = {
         "format": exported.FORMAT,
@@ -251,19 +257,26 @@ def _put(folder: pathlib.Path, found: trained.Trained, made: Mapping[str, _Made]
         "versions": {"jaxdl": jaxdl.__version__, "jax": jax.__version__},
         "program": found.program.digest(),
         **{name: one.entry for name, one in made.items()},
+        "sha256": {file: hashlib.sha256(kept).hexdigest() for file, kept in content.items()},
     }
+    folder = folder.resolve()
+    new, old = (folder.with_name(f".{folder.name}.{what}") for what in ("new", "old"))
     with record.writing(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / exported.MANIFEST).unlink(missing_ok=True)
-        for old in folder.glob("*.jax"):
-            old.unlink()
-        for file, paths in ((exported.PARAMETERS, own), (exported.REST, arrays.keys() - own)):
-            kept = library.save({path: arrays[path] for path in sorted(paths)})
-            (folder / file).write_bytes(kept)  # the library's own files are for their owner alone
-        for one in made.values():
-            for file, content in one.files.items():
-                (folder / file).write_bytes(content)
-    record.put(folder / exported.MANIFEST, manifest)
+        shutil.rmtree(new, ignore_errors=True)  # what a kill left
+        new.mkdir(parents=True)
+        for file, kept in content.items():
+            with (new / file).open("wb") as opened:
+                opened.write(kept)
+                opened.flush()
+                os.fsync(opened.fileno())
+        record.put(new / exported.MANIFEST, manifest)
+        stepfolder.sync(new)
+        if folder.exists():
+            shutil.rmtree(old, ignore_errors=True)
+            folder.rename(old)
+        new.rename(folder)
+        stepfolder.sync(folder.parent)
+        shutil.rmtree(old, ignore_errors=True)
 
 
 def _check_platforms(platforms: Sequence[str]) -> None:
@@ -276,10 +289,15 @@ def _check_platforms(platforms: Sequence[str]) -> None:
 
 
 def _check_folder(folder: pathlib.Path) -> None:
-    taken = folder.is_dir() and any(folder.iterdir())
-    if (taken and not (folder / exported.MANIFEST).is_file()) or folder.is_file():
+    """It is to be replaced as a whole, so that nothing else may be in it."""
+    if folder.is_dir():
+        others = [path for path in folder.iterdir() if not exported.is_own(path.name)]
+        free = not others and (exported.is_one(folder) or not any(folder.iterdir()))
+    else:
+        free = not folder.exists()
+    if not free:
         raise errors.InputError(
-            f"The folder of an export must be empty or hold an export, got {folder}. "
+            f"The folder of an export must be empty or hold an export alone, got {folder}. "
             "Choose another one with --to."
         )
 

@@ -1,6 +1,7 @@
 """What `python -m jaxdl.export` writes, loaded again: no model, no experiment, no Flax is needed.
 
-manifest.json            what there is: arrays by their path, shapes, platforms, whose run it was
+manifest.json            what there is: arrays by their path, shapes, platforms, whose run it was,
+                         and the SHA-256 of the other files
 predict.cpu.jax, …       portable StableHLO, as jax.export writes it (OpenXLA, 2023): of predict
                          and of the training step for each platform
 parameters.safetensors   the state's parameters; rest.safetensors: what else it is made of
@@ -10,6 +11,7 @@ random key is its numbers.
 """
 
 import functools
+import hashlib
 import json
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
@@ -86,15 +88,15 @@ class Loaded:
 def load(folder: str | pathlib.Path) -> Loaded:
     """An export as `write` made it.
 
-    errors.InputError: the folder holds none, or one of a later jaxdl.
+    errors.InputError: the folder holds none, a damaged one, or one of a later jaxdl.
     """
     folder = pathlib.Path(folder)
     library = errors.needed(THING, "safetensors.numpy")
     errors.needed(THING, "flatbuffers")  # jax.export reads with it
     try:
-        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-        if manifest["format"] != FORMAT:
-            raise ValueError(f"format {manifest['format']}, where this jaxdl reads {FORMAT}")
+        manifest = _manifest(folder)
+        for file, digest in manifest["sha256"].items():
+            _check_whole(folder / file, digest)
         arrays = library.load_file(folder / PARAMETERS) | library.load_file(folder / REST)
     except FileNotFoundError as error:
         name = pathlib.Path(error.filename or MANIFEST).name
@@ -102,9 +104,40 @@ def load(folder: str | pathlib.Path) -> Loaded:
             f"An export's folder must hold {name}, got {folder} without.\n"
             "`python -m jaxdl.export RUN` makes one, in RUN/export."
         ) from error
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, TypeError, AttributeError) as error:
         raise errors.InputError(f"The export in {folder} must be readable, got {error}.") from error
     return Loaded(folder, manifest, jax.device_put(arrays))
+
+
+def is_one(folder: pathlib.Path) -> bool:
+    """Whether a folder has the manifest of an export."""
+    try:
+        return bool(_manifest(folder))
+    except (OSError, ValueError):
+        return False
+
+
+def is_own(file: str) -> bool:
+    """Whether a file of this name is one of an export's."""
+    return file in (MANIFEST, PARAMETERS, REST) or file.endswith(".jax")
+
+
+def _manifest(folder: pathlib.Path) -> dict[str, Any]:
+    manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    if not isinstance(manifest, dict) or "format" not in manifest:
+        raise ValueError(f"a {MANIFEST} of something else")
+    if manifest["format"] != FORMAT:
+        raise ValueError(f"format {manifest['format']}, where this jaxdl reads {FORMAT}")
+    missing = [name for name in ("predict", "step", "sha256") if name not in manifest]
+    if missing:
+        raise ValueError(f"no {missing[0]} in {MANIFEST}")
+    return manifest
+
+
+def _check_whole(path: pathlib.Path, digest: str) -> None:
+    with path.open("rb") as file:
+        if hashlib.file_digest(file, "sha256").hexdigest() != digest:
+            raise ValueError(f"a damaged {path.name}. Write it again, or put back a copy")
 
 
 def flat(tree: Any) -> Arrays:

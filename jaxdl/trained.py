@@ -2,7 +2,7 @@
 
 import os
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import jax
@@ -18,6 +18,7 @@ from jaxdl.train import record, states
 class Trained(NamedTuple):
     """A run rebuilt from its folder, with the state of its best evaluation.
 
+    launched: with the hyperparameters of that evaluation, where breeding has changed them.
     step: after which the state was. program: its step and its shapes, on this machine's devices.
     """
 
@@ -76,30 +77,55 @@ def load(folder: str | os.PathLike[str]) -> Trained:
             "An experiment from a notebook's cell has none: write it into a file."
         )
     file = experiment.File(source)
-    known = hyperparameters.of(file.function)
-    values = hyperparameters.revived(launched.hyperparameters, known, launched.experiment)
-    arguments = hyperparameters.assemble(file.function, values)
-    run = experiment.build(file.function, arguments, launched.experiment, source)
-    feed = batches.opened(run.train, launched.seed)
-    program = programs.Program(run, launched.seed, feed.first())
-    feed.close()
+    run, program = _made(file, launched)
     best = states.best(folder, program.shape)
+    if best.values:
+        launched = launched._replace(hyperparameters={**launched.hyperparameters, **best.values})
+        run, program = _made(file, launched)
     return Trained(folder, launched, run, program, best.step, best.state)
 
 
-def examples(data: batches.Pass, count: int | None = None) -> learner.Batch:
-    """The first examples of a pass as one batch on the host, all where no number is given.
+def _made(file: experiment.File, launched: record.Launched) -> tuple[runs.Run, programs.Program]:
+    """The run of these hyperparameters, and its program."""
+    known = hyperparameters.of(file.function)
+    values = hyperparameters.revived(launched.hyperparameters, known, launched.experiment)
+    arguments = hyperparameters.assemble(file.function, values)
+    run = experiment.build(file.function, arguments, launched.experiment, launched.source)
+    feed = batches.opened(run.train, launched.seed)
+    program = programs.Program(run, launched.seed, feed.first())
+    feed.close()
+    return run, program
 
-    Batches whose arrays differ in more than their first axis are not joined: the first is taken.
-    """
+
+def examples(data: batches.Pass, count: int | None = None) -> learner.Batch:
+    """The first examples of a pass as one batch on the host, all where no number is given."""
+    return joined([jax.device_get(batch) for batch in each(data, count)], count)
+
+
+def each(data: batches.Pass, count: int | None = None) -> Iterator[learner.Batch]:
+    """The batches of a pass, no further than the one with the last of so many examples."""
     if count is not None and count < 1:
         raise errors.InputError(f"The number of examples must be at least 1, got {count}.")
-    found, have = [], 0
+    have = 0
     for select, given in data.once():
-        found.append(jax.device_get(jax.jit(select)(given, 0)))
-        have += len(jax.tree.leaves(found[-1])[0])
+        batch = jax.jit(select)(given, 0)
+        yield batch
+        have += next(len(x) for x in jax.tree.leaves(batch) if x.ndim)
         if count is not None and have >= count:
-            break
-    shapes = [[x.shape[1:] for x in jax.tree.leaves(batch)] for batch in found]
-    joined = [batch for batch, shape in zip(found, shapes, strict=True) if shape == shapes[0]]
-    return jax.tree.map(lambda *parts: np.concatenate(parts)[:count], *joined)
+            return
+
+
+def joined(parts: list[Any], count: int | None = None) -> Any:
+    """Pytrees of arrays as one, of the first examples; a scalar is that of the first tree.
+
+    Trees whose arrays differ in more than their first axis from those of the first are left out.
+    """
+    if not parts:
+        raise errors.InputError("A test must have examples, got none.")
+    shapes = [[x.shape[1:] for x in jax.tree.leaves(part)] for part in parts]
+    alike = [part for part, shape in zip(parts, shapes, strict=True) if shape == shapes[0]]
+
+    def join(first: np.ndarray, *others: np.ndarray) -> np.ndarray:
+        return np.concatenate([first, *others])[:count] if first.ndim else first
+
+    return jax.tree.map(join, *alike)

@@ -262,7 +262,10 @@ def test_bad_input_is_a_line(finished, tmp_path, capsys):
     (tmp_path / "sweep").mkdir()
     asked = record["hyperparameters"] | {"--sweep": ["width=4,8"]}
     (tmp_path / "sweep" / "run.json").write_text(json.dumps(record | {"hyperparameters": asked}))
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "manifest.json").write_text('{"name": "a site"}')
     refused = {
+        (str(finished), "--to", str(tmp_path / "site")): "must be empty or hold an export alone",
         (str(tmp_path / "sweep"),): "one of a sweep's, got the folder of a whole sweep",
         (str(tmp_path / "none"),): "which is no folder",
         (str(tmp_path / "full"),): "which holds no run.json",
@@ -275,6 +278,51 @@ def test_bad_input_is_a_line(finished, tmp_path, capsys):
         assert export.main(list(words)) == 2
         assert line in capsys.readouterr().err.replace("\n", " ")
     assert (tmp_path / "full" / "notes.txt").read_text() == "mine"
+    assert (tmp_path / "site" / "manifest.json").exists()
+
+
+class Killed(BaseException):
+    pass
+
+
+@pytest.mark.parametrize("at", ["record.put", "stepfolder.sync", "pathlib.Path.rename"])
+def test_a_kill_leaves_the_old_export_and_no_trap(finished, tmp_path, monkeypatch, at):
+    to = tmp_path / "made"
+    made = export.write(finished, to, ["cpu"])
+    (to / "notes.txt").write_text("mine")
+    with pytest.raises(errors.InputError, match="hold an export alone"):
+        export.write(finished, to, ["cpu"])
+    (to / "notes.txt").unlink()
+
+    def killed(*arguments):
+        raise Killed
+
+    with monkeypatch.context() as patched, pytest.raises(Killed):
+        patched.setattr(f"jaxdl.export.{at}", killed)
+        export.write(finished, to, ["cpu"])
+    assert runs.bits(exported.load(to).state) == runs.bits(made.state)
+    export.write(finished, to, ["cpu"])
+    assert [path.name for path in tmp_path.iterdir()] == ["made"]
+
+
+def test_a_damaged_file_is_a_line(finished, tmp_path):
+    export.write(finished, tmp_path / "made", ["cpu"])
+    files = ["predict.cpu.jax", "step.cpu.jax", "parameters.safetensors", "rest.safetensors"]
+    for file in files:
+        path = tmp_path / "made" / file
+        content = path.read_bytes()
+        flipped = bytearray(content)
+        flipped[len(content) // 2] ^= 1
+        for damaged in (flipped, content[:-5], b""):
+            path.write_bytes(damaged)
+            with pytest.raises(errors.InputError, match=f"got a damaged {file}") as caught:
+                exported.load(tmp_path / "made")
+            assert "\n" not in str(caught.value)
+        path.unlink()
+        with pytest.raises(errors.InputError, match=f"must hold {file}"):
+            exported.load(tmp_path / "made")
+        path.write_bytes(content)
+    exported.load(tmp_path / "made")
 
 
 def test_what_does_not_fit_is_named(finished, tmp_path):

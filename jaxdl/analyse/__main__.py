@@ -21,7 +21,7 @@ PARTS = {
     "embed": "what its layers make of the examples",
     "curvature": "the loss around it: noise of the gradients, Hessian, influence",
 }
-USAGE = "python -m jaxdl.analyse RUN|last PART [options]"
+USAGE = "python -m jaxdl.analyse RUN|last PART [--logdir DIR] [options]"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -36,6 +36,7 @@ def _command(words: list[str]) -> int:
         console.print(f"{USAGE}\n")
         for name, line in PARTS.items():
             console.print(f"  [bold cyan]{name:<12}[/] {line}")
+        console.print("\n  --logdir DIR  where the last run is looked for; else in runs")
         console.print("\nThe options of a part: python -m jaxdl.analyse PART --help")
         return 0
     given, part, rest = _read(words)
@@ -76,11 +77,14 @@ def _options(kind: type, part: str, words: list[str]) -> tuple[Any, pathlib.Path
     """A part's options, and the folder in which "last" is looked for."""
     import tyro
 
-    logdir = "runs"
-    if "--logdir" in words[:-1]:
-        place = words.index("--logdir")
+    logdir, flag = "runs", "--logdir"
+    words = [w for word in words for w in word.split("=", word.startswith(f"{flag}="))]
+    if flag in words:
+        place = words.index(flag)
+        if place + 1 == len(words):
+            raise errors.InputError("--logdir must be followed by a folder, got nothing.")
         logdir, words = words[place + 1], words[:place] + words[place + 2 :]
-    prog = f"python -m jaxdl.analyse RUN {part}"
+    prog = f"python -m jaxdl.analyse RUN {part} [--logdir DIR]"
     return tyro.cli(kind, args=words, prog=prog), pathlib.Path(logdir)
 
 

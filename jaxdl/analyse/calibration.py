@@ -40,7 +40,11 @@ def analyse(found: trained.Trained, options: Options) -> report.Report:
     if predicted.classes(batch, outputs):
         return _of_classes(outputs, batch["target"], options)
     target = batch.get("target")
-    if target is None or target.shape != outputs.shape or target.dtype.kind != "f":
+    if (
+        target is None
+        or target.shape != outputs.shape
+        or not jnp.issubdtype(target.dtype, jnp.floating)
+    ):
         had = "no target" if target is None else f"targets {target.dtype}{list(target.shape)}"
         raise errors.InputError(
             "Calibration must be of logits (b, k) of classes with integer targets (b,), or of "
@@ -57,14 +61,14 @@ def _of_classes(logits: np.ndarray, target: np.ndarray, options: Options) -> rep
     names = {"loss": "cross-entropy", "ece": "expected calibration error", "brier": "Brier score"}
     rows = [(text, made[name], made[f"scaled_{name}"]) for name, text in names.items()]
     rows.append(("temperature", 1.0, made["temperature"]))
+    note = (
+        f"Means over {options.splits} halvings of {len(logits):,} examples. Of so few, a "
+        f"perfect confidence would have a calibration error of {made['floor_ece']:.2g}."
+    )
+    if faultless := round(made["faultless"] * options.splits):
+        note += f" In {faultless} the half that sets the temperature has no mistake: it stays 1."
     tables = [
-        report.Table(
-            "Confidence",
-            ("measure", "as it is", "scaled"),
-            rows,
-            f"Means over {options.splits} halvings of {len(logits):,} examples. Of so few, a "
-            f"perfect confidence would have a calibration error of {made['floor_ece']:.2g}.",
-        ),
+        report.Table("Confidence", ("measure", "as it is", "scaled"), rows, note),
         _coverage(made, options, ("classes in a set", made["set_size"])),
     ]
     return report.Report(tables, _diagrams(logits, target))
@@ -83,8 +87,11 @@ def _coverage(made: dict[str, float], options: Options, size: tuple[str, float])
         ("deviation between splits", made["coverage_deviation"]),
         size,
     ]
-    sets = f"sets by {options.method}" if size[0].startswith("classes") else "intervals"
-    return report.Table(f"Conformal {sets}", ("measure", "value"), rows)
+    head = ("measure", "value")
+    if not size[0].startswith("classes"):
+        return report.Table("Conformal intervals", head, rows)
+    note = "A set may be empty: of a classifier that is right more often than promised, some are."
+    return report.Table(f"Conformal sets by {options.method}", head, rows, note)
 
 
 def _diagrams(logits: np.ndarray, target: np.ndarray) -> dict[str, summary.Image]:

@@ -26,7 +26,7 @@ class Options:
     test: str | None = None
     """The test whose loss the examples of training influence; the first one unless named."""
     examples: int = 512
-    """How many examples of training, in the order the run saw them, and of the test."""
+    """How many examples of training, in the order the run saw them, and of the test; 2 or more."""
     iterations: int = 64
     """Products with the Hessian, of Lanczos and of conjugate gradients; each keeps d numbers."""
     eigenvalues: int = 5
@@ -39,13 +39,16 @@ class Options:
 
 def analyse(found: trained.Trained, options: Options) -> report.Report:
     """Three tables, and the distributions of the norms and of the influences."""
-    for name in ("examples", "iterations", "eigenvalues", "shown"):
-        if getattr(options, name) < 1:
-            raise errors.InputError(f"--{name} must be at least 1, got {getattr(options, name)}.")
+    least = {"examples": 2, "iterations": 1, "eigenvalues": 1, "shown": 1}
+    for name, bound in least.items():
+        value = getattr(options, name)
+        if value < bound:
+            raise errors.InputError(f"--{name} must be at least {bound}, got {value}.")
     surface = curvature.surface(found.run.learner, found.state)
     train = _training(found, options.examples)
     test = jax.tree.map(jnp.asarray, trained.examples(found.test(options.test), options.examples))
-    norms = np.asarray(curvature.gradient_norms(surface, train))
+    noise = curvature.noise_scale(surface, train)
+    norms = np.asarray(noise.norms)
     if not norms.any():
         raise errors.InputError(
             "Curvature must be of a learner whose evaluation depends on `state.params`, got one "
@@ -55,7 +58,7 @@ def analyse(found: trained.Trained, options: Options) -> report.Report:
     influence = curvature.influence(
         surface, train, test, damping=options.damping, iterations=options.iterations
     )
-    tables = [_around(surface, train, spectrum, options), _largest(norms, train, options)]
+    tables = [_around(surface, train, noise, spectrum, options), _largest(norms, train, options)]
     tables.append(_influential(influence, train, options))
     shown = {
         "curvature/gradient_norms": summary.Histogram(norms),
@@ -81,9 +84,12 @@ def _training(found: trained.Trained, count: int) -> learner.Batch:
 
 
 def _around(
-    surface: curvature.Surface, train: Any, spectrum: curvature.Spectrum, options: Options
+    surface: curvature.Surface,
+    train: Any,
+    noise: curvature.Noise,
+    spectrum: curvature.Spectrum,
+    options: Options,
 ) -> report.Table:
-    noise = curvature.noise_scale(surface, train)
     gradient = jax.grad(surface.mean)(surface.at, train)
     rows: list[tuple[str, Any]] = [
         ("parameters", len(surface.at)),

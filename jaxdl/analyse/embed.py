@@ -16,6 +16,7 @@ from jaxdl.analysis import embedding, layers, probing, scatter
 ALL = "all"
 _NOTE = "accuracy in five folds of {:,} examples; in brackets: before training"
 _NO_LABELS = "no scores: the examples have no classes, one whole number each; see --labels"
+_UNFIT = "no scores: {} must have {}; see --labels and --examples"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,20 +45,18 @@ def analyse(found: trained.Trained, options: Options) -> report.Report:
     read = embedding.reader(taught)
     after, before = read(state, examples), read(found.program.begin().state, examples)
     names = list(after) if options.layer == ALL else [layers.chosen(list(after), options.layer)]
-    rows = []
-    if labels is not None:
-        inputs = _numbers(examples)
-        if inputs is not None:
-            rows.append(["(inputs)", inputs.shape[1], *_scores(inputs, labels, options), "", ""])
     for name in names:
-        x, x0 = after[name], before[name]
-        scores = ["", "", "", ""]
-        if labels is not None:
-            scores = [*_scores(x, labels, options), *_scores(x0, labels, options)]
-        rows.append([name, x.shape[1], *scores])
+        _check_finite(name, after[name], before[name])
+    note, scored = _scored(labels, options.labels)
+    inputs = _numbers(examples)
+    rows = []
+    if scored is not None and inputs is not None:
+        rows.append(["(inputs)", inputs.shape[1], *_scores(inputs, scored, options), "", ""])
+    for name in names:
+        scores = [*_scores(after[name], scored, options), *_scores(before[name], scored, options)]
+        rows.append([name, after[name].shape[1], *scores])
     votes = f"{options.neighbours}-NN"
     head = ("layer", "width", "probe", votes, "(probe)", f"({votes})")
-    note = _NO_LABELS if labels is None else _NOTE.format(len(labels))
     shown: dict[str, Any] = {}
     for name in names:
         named = {"target": labels} if labels is not None else {}
@@ -75,26 +74,45 @@ def _labels(examples: Any, name: str) -> tuple[np.ndarray | None, list[str]]:
     if name not in examples and name != "target":
         have = ", ".join(examples)
         raise errors.InputError(f"--labels must be an array of the examples, {have}, got {name}.")
-    values = np.asarray(examples.get(name, 0.0))
+    found = examples.get(name)
+    values = found if isinstance(found, np.ndarray) else np.zeros(())  # not a tree of several
     if values.ndim != 1 or not np.issubdtype(values.dtype, np.integer):
         return None, []
     kinds, labels = np.unique(values, return_inverse=True)
     return labels, [str(kind) for kind in kinds]
 
 
+def _scored(labels: np.ndarray | None, name: str) -> tuple[str, np.ndarray | None]:
+    """What the table says of its scores, and the labels, where there can be any."""
+    if labels is None:
+        return _NO_LABELS, None
+    lack = probing.lack(labels)
+    if lack is not None:
+        return _UNFIT.format(name, lack), None
+    return _NOTE.format(len(labels)), labels
+
+
+def _check_finite(layer: str, *vectors: np.ndarray) -> None:
+    broken = max(int((~np.isfinite(x)).any(1).sum()) for x in vectors)
+    if broken:
+        raise errors.InputError(
+            f"Layer {layer} must put out finite numbers, got others for {broken} of "
+            f"{len(vectors[0])} examples."
+        )
+
+
 def _numbers(examples: dict[str, Any]) -> np.ndarray | None:
-    """The inputs as vectors, where they are floats."""
+    """The inputs as vectors, where they are floats, and none is missing."""
     inputs = examples.get("input")
     if not isinstance(inputs, np.ndarray) or not np.issubdtype(inputs.dtype, np.floating):
         return None
-    return inputs.reshape(len(inputs), -1)
+    return inputs.reshape(len(inputs), -1) if np.isfinite(inputs).all() else None
 
 
-def _scores(vectors: np.ndarray, labels: np.ndarray, options: Options) -> tuple[float, float]:
-    return (
-        probing.probe(vectors, labels),
-        probing.nearest(vectors, labels, options.neighbours),
-    )
+def _scores(vectors: np.ndarray, labels: np.ndarray | None, options: Options) -> list[Any]:
+    if labels is None:
+        return ["", ""]
+    return [probing.probe(vectors, labels), probing.nearest(vectors, labels, options.neighbours)]
 
 
 def _shown(
@@ -112,6 +130,6 @@ def _shown(
     }
     shown: dict[str, Any] = {layer: embedding.points(vectors, examples, classes)}
     for name, points in flat.items():
-        shown[f"{layer}/{name}"] = summary.Image(scatter.picture(points, labels, classes))
+        shown[f"embed/{layer}, {name}"] = summary.Image(scatter.picture(points, labels, classes))
         shown[f"{layer}, {name}"] = embedding.points(points, examples, classes)
     return shown

@@ -4,7 +4,7 @@ import contextlib
 import dataclasses
 import pathlib
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -39,13 +39,14 @@ class Options:
     steps: int = 32
     """Steps of integrated gradients."""
     samples: int = 64
-    """Draws of smooth_grad and gradient_shap."""
+    """Draws of smooth_grad and gradient_shap; of kernel_shap at least 512 and 8 for each player."""
     rule: str = "gamma"
     """Of relevance: epsilon, gamma or z+."""
     layer: str | None = None
     """Of grad_cam: the path of a layer; the last convolution unless named."""
-    reads: str = "first"
-    """Of rollout: the token that the output reads, first, last or mean."""
+    reads: Literal["first", "last", "mean"] | None = None
+    """Of rollout: the token that the output reads; unless given, the last one of a causal model or
+    of one with outputs for every token, else the first."""
     names: pathlib.Path | None = None
     """A file with a line for each token, from number 0 on, or for each feature of a table."""
     best_inputs: bool = False
@@ -68,13 +69,17 @@ def analyse(found: trained.Trained, options: Options) -> report.Report:
     predict = found.predictor("An explanation")
     names = _names(options.names)
     every = trained.examples(found.test(options.test), options.examples + options.background)
+    _check_background(options, len(jax.tree.leaves(every)[0]))
     every = jax.tree.map(jnp.asarray, every)
     batch = jax.tree.map(lambda x: x[: options.examples], every)
     target: Any = options.target
     if target is None:
         target = attribution.predicted(predict, found.state, batch)
     score = attribution.scores(predict, found.state, batch, target)
-    settings = _settings(options, every["input"])
+    kind = explain.kind(batch["input"])
+    _check_kind(options, kind, score, batch["input"])
+    outputs = jax.eval_shape(predict, found.state, batch)
+    settings = _settings(options, every["input"], outputs.ndim)
 
     def by(name: explain.Name, state: Any) -> Any:
         told = attribution.scores(predict, state, batch, target)
@@ -86,16 +91,20 @@ def analyse(found: trained.Trained, options: Options) -> report.Report:
     for name in options.method or explain.NAMES:
         try:
             values = by(name, found.state)
-            alike = float(pointing.alike(values, by(name, new)).mean())
-            off = _off(values, score, batch["input"], settings) if name in explain.ADDING else None
+            alike = float(jnp.nanmean(pointing.alike(values, by(name, new))))
+            off = _off(name, values, score, batch["input"], settings)
             made[name] = _Found(np.asarray(values), off, alike)
         except errors.InputError as error:
             if options.method:
                 raise
             left.append(f"{name}: {error}")
+    if not made:
+        raise errors.InputError(
+            f"The network must suit one of the methods, got none. {' '.join(left)}"
+        )
     target = np.broadcast_to(np.asarray(target), len(batch["input"]))
     tables = [_methods(made, left), _examples(batch, target, score, made, names)]
-    if explain.kind(batch["input"]) == "table":
+    if kind == "table":
         tables.append(_features(made, names))
     shown = _shown(made, batch["input"], names)
     if options.best_inputs:
@@ -111,6 +120,38 @@ def _check(options: Options) -> None:
             )
 
 
+def _check_background(options: Options, have: int) -> None:
+    least = options.examples + options.background
+    if options.background and have < least:
+        raise errors.InputError(
+            f"--examples and --background must be at most the {have} examples of the test "
+            f"together, got {options.examples} and {options.background}."
+        )
+
+
+def _check_kind(options: Options, kind: explain.Kind, score: attribution.Score, x: Any) -> None:
+    """Raise where what is asked does not suit this kind of inputs."""
+    if options.best_inputs and kind != "images":
+        raise errors.InputError(f"--best-inputs must be of images, got a run of {kind}.")
+    if options.background and kind == "text":
+        raise errors.InputError(
+            "--background must be 0 for texts, whose places have no mean. Choose the --baseline."
+        )
+    whole = options.baseline >= 0 and float(options.baseline).is_integer()
+    if kind == "text" and not whole:
+        raise errors.InputError(
+            "--baseline must be a whole number of at least 0 for texts, a token, "
+            f"got {options.baseline}."
+        )
+    empty = jnp.full_like(x, options.baseline)
+    told = {*explain.ADDING, "occlusion"} & {*(options.method or explain.NAMES)}
+    if told and not jnp.isfinite(score(empty)).all():
+        raise errors.InputError(
+            "--baseline must be an input with a finite score, such as of texts a token of the "
+            f"vocabulary, got {options.baseline}."
+        )
+
+
 def _names(path: pathlib.Path | None) -> list[str]:
     if path is None:
         return []
@@ -120,11 +161,8 @@ def _names(path: pathlib.Path | None) -> list[str]:
         raise errors.InputError(f"--names must be a readable file of lines, got {path}.") from error
 
 
-def _settings(options: Options, x: Any) -> explain.Settings:
-    if options.background and explain.kind(x) == "text":
-        raise errors.InputError(
-            "--background must be 0 for texts, whose places have no mean. Choose the --baseline."
-        )
+def _settings(options: Options, x: Any, axes: int) -> explain.Settings:
+    """axes: of the outputs; of (b, t, k) the last step is explained."""
     return explain.Settings(
         baseline=options.baseline,
         background=x[options.examples :] if options.background else None,
@@ -132,7 +170,7 @@ def _settings(options: Options, x: Any) -> explain.Settings:
         samples=options.samples,
         rule=options.rule,
         layer=options.layer,
-        reads=options.reads,
+        reads=options.reads or ("last" if axes == 3 else None),
     )
 
 
@@ -147,10 +185,16 @@ def _untrained(found: trained.Trained) -> Any:
     return jax.jit(found.run.learner.init)(jax.random.key(seed), first)
 
 
-def _off(values: Any, score: attribution.Score, x: Any, settings: explain.Settings) -> float:
-    """How far the sums of values are from the change of the score, relative to that."""
+def _off(
+    name: explain.Name, values: Any, score: attribution.Score, x: Any, settings: explain.Settings
+) -> float | None:
+    """How far the sums of values are from the change of the score, relative to that; None where
+    they need not add up.
+    """
+    if name not in explain.ADDING:
+        return None
     empty = settings.background
-    if empty is None:
+    if empty is None or name == "integrated_gradients":  # which starts from the baseline alone
         empty = jnp.full_like(x[:1], settings.baseline)
     before = jnp.stack([score(jnp.broadcast_to(one, x.shape)) for one in empty]).mean(0)
     change = score(x) - before
@@ -228,17 +272,22 @@ def _shown(
 
 
 def _best(predict: Any, state: Any, batch: learner.Batch) -> summary.Image:
-    """Of each class the image that it would most like to see, from grey noise."""
-    x = batch["input"]
-    if explain.kind(x) != "images":
-        raise errors.InputError("--best-inputs must be of images.")
+    """Of each class the image that it would most like to see, from grey noise, in the range of the
+    examples, of which 0 is shown as the least and 1 as the largest value.
+    """
+    low, high = batch["input"].min(), batch["input"].max()
     classes = jax.eval_shape(lambda: predict(state, batch)).shape[-1]
     one = {name: jnp.repeat(a[:1], classes, 0) for name, a in batch.items()}
     score = attribution.scores(predict, state, one, np.arange(classes))
     start = 0.5 + 0.05 * jax.random.normal(jax.random.key(0), one["input"].shape)
     climb = jax.jit(
         lambda x: visualise.best_inputs(
-            score, x, jax.random.key(1), roughness=0.01, jitter=1, bounds=(0.0, 1.0)
+            lambda part: score(low + (high - low) * part),
+            x,
+            jax.random.key(1),
+            roughness=0.01,
+            jitter=1,
+            bounds=(0.0, 1.0),
         )
     )
     return summary.Image(climb(start))

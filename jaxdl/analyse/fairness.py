@@ -44,10 +44,17 @@ def analyse(found: trained.Trained, options: Options) -> report.Report:
         raise errors.InputError(
             f"--positive must be a class, 0 to {logits.shape[1] - 1}, got {options.positive}."
         )
+    strange = ~np.isfinite(logits).all(1)
+    if strange.any():
+        raise errors.InputError(
+            "Fairness must be of finite logits, "
+            f"got {strange.sum():,} of {len(logits):,} examples with others."
+        )
     names, group = _groups(batch, options.group)
     positive = (batch["target"] == options.positive).astype(np.int32)
     chosen = (logits.argmax(1) == options.positive).astype(np.int32)
-    chance = special.softmax(logits.astype(np.float64), axis=1)[:, options.positive]
+    exact = logits.astype(np.float64)
+    chance = special.softmax(exact, axis=1)[:, options.positive]
     counts = fairness.counted(chosen.astype(np.float64), positive, group, len(names))
     measured = fairness.Groups(counts)
     tables = [
@@ -55,16 +62,16 @@ def analyse(found: trained.Trained, options: Options) -> report.Report:
         _confidence(names, chance, positive, group, options.group),
         _gaps(measured.value()),
     ]
-    gone = [names[i] for i in range(len(names)) if len(set(positive[group == i])) < 2]
-    if not gone:
-        tables.append(_thresholds(measured, special.logit(chance), positive, group, options))
+    others = special.logsumexp(np.delete(exact, options.positive, axis=1), axis=1)
+    odds = exact[:, options.positive] - others
+    tables.append(_thresholds(measured, odds, positive, group, options))
     return report.Report(tables, _diagrams(names, chance, positive, group))
 
 
 def _groups(batch: learner.Batch, column: str) -> tuple[list[str], np.ndarray]:
     """The names of the groups, and the place of each example's among them."""
     own = ("input", "target", "mask")
-    have = [name for name, x in batch.items() if name not in own and x.shape == (len(x),)]
+    have = [name for name, x in batch.items() if name not in own and getattr(x, "ndim", 0) == 1]
     if column not in have:
         remedy = (
             f"The columns there are: {', '.join(have)}."
@@ -81,7 +88,13 @@ def _groups(batch: learner.Batch, column: str) -> tuple[list[str], np.ndarray]:
             f"--group must be a column of 2 to {MOST} different numbers, "
             f"got {column}, which has {len(values)}."
         )
-    return [f"{value:g}" for value in values.astype(np.float64)], place
+    return [_name(value) for value in values], place
+
+
+def _name(value: Any) -> str:
+    """Of a number, as short as tells it from all others."""
+    whole = isinstance(value, np.integer | np.bool_)
+    return str(int(value)) if whole else np.format_float_positional(value, trim="-")
 
 
 def _rates(names: list[str], rates: dict[str, np.ndarray], column: str) -> report.Table:
@@ -142,6 +155,8 @@ def _thresholds(
     rows = [(by, row["accuracy"], *(row[gap] for gap in gaps)) for by, row in found.items()]
     head = ("thresholds for", "accuracy", "parity", "opportunity", "odds")
     note = f"Differences; means over {options.splits} halvings, of the half that did not set them."
+    if (measured.counts.sum(2) < 2).any():
+        note = "None could be set: a group has fewer than 2 examples of a class."
     return report.Table("A threshold for each group", head, rows, note)
 
 

@@ -12,13 +12,11 @@ def examples(
     """The first `count` examples of a test, all where it is None, and the outputs for them.
 
     The outputs are made in the test's own batches. thing: what needs them, "Calibration".
+    Batches that do not fit together: see `trained.joined`.
     errors.InputError: there is no such test, no `predict`, or it gives no single array.
     """
-    if count is not None and count < 1:
-        raise errors.InputError(f"--examples must be at least 1, got {count}.")
-    predict, parts, have = found.predictor(thing), [], 0
-    for select, data in found.test(test).once():
-        batch = jax.jit(select)(data, 0)
+    predict, parts = found.predictor(thing), []
+    for batch in trained.each(found.test(test), count):
         outputs = predict(found.state, batch)
         if not isinstance(outputs, jax.Array) or not isinstance(batch, dict):
             raise errors.InputError(
@@ -26,11 +24,7 @@ def examples(
                 f"got {type(outputs).__name__} in a run of {found.launched.experiment}."
             )
         parts.append(jax.device_get((batch, outputs)))
-        have += len(outputs)
-        if count is not None and have >= count:
-            break
-    batch, outputs = jax.tree.map(lambda *leaves: np.concatenate(leaves)[:count], *parts)
-    return batch, outputs
+    return trained.joined(parts, count)
 
 
 def classes(batch: learner.Batch, outputs: np.ndarray) -> bool:

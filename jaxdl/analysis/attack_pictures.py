@@ -1,5 +1,6 @@
 """What attacks look like: attacked images below the plain ones, and the robustness curve."""
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -16,6 +17,7 @@ from jaxdl.nn import perturbation
 # Of the curves, one after another: Okabe and Ito (2008), which the colour-blind tell apart.
 _COLOURS = ((0, 114, 178), (213, 94, 0), (0, 158, 115), (204, 121, 167), (230, 159, 0))
 _PAPER, _GRID, _INK = (255, 255, 255), (225, 225, 225), (60, 60, 60)
+_BETWEEN = 0.75  # the grey between images
 _WIDTH, _HEIGHT, _LEFT, _BOTTOM, _RIGHT, _TOP, _LETTERS = 560, 340, 48, 44, 20, 36, 13  # pixels
 
 
@@ -47,17 +49,21 @@ def compared(
     low: float = 0.0,
     high: float = 1.0,
 ) -> summary.Image:
-    """For each image a column: as it is, as moved, and the change from black, the largest fall of
-    all images, over grey, none, to white, the largest rise.
+    """For each image a column, a pixel apart: as it is, as moved, and the change from black, the
+    largest fall of all images, over grey, none, to white, the largest rise.
     """
     change = jnp.asarray(moved) - images
     largest = jnp.abs(change).max()
     change = 0.5 + change / jnp.where(largest > 0, 2 * largest, 1)
     plain, spoiled = ((jnp.asarray(x) - low) / (high - low) for x in (images, moved))
-    column = jnp.concatenate([plain, spoiled, change], axis=1)
-    if column.shape[-1] not in (1, 3, 4):
-        column = column.mean(-1, keepdims=True)
-    return summary.Image(np.asarray(jax.device_get(column)))
+    rows = jnp.stack([plain, spoiled, change])
+    if rows.shape[-1] not in (1, 3, 4):
+        rows = rows.mean(-1, keepdims=True)
+    beside = ((0, 0), (0, 0), (0, 1), (0, 1), (0, 0))
+    tiles = jnp.pad(rows, beside, constant_values=_BETWEEN)
+    count, height, width, channels = tiles.shape[1:]
+    whole = tiles.transpose(0, 2, 1, 3, 4).reshape(3 * height, count * width, channels)
+    return summary.Image(np.asarray(jax.device_get(whole[:-1, :-1])))
 
 
 def chart(
@@ -85,7 +91,8 @@ def chart(
         draw.text((place(epsilon, 0)[0], floor + 5), f"{epsilon:.4g}", _INK, font, "ma")
     draw.text(((_LEFT + right) / 2, _HEIGHT - 4), f"epsilon, {norm}", _INK, font, "ms")
     across = float(_LEFT)
-    for colour, (name, values) in zip(_COLOURS, shares.items(), strict=False):
+    colours = itertools.cycle(_COLOURS)
+    for colour, (name, values) in zip(colours, shares.items(), strict=False):
         points = [place(x, y) for x, y in zip(epsilons, values, strict=True)]
         draw.line(points, colour, 2)
         for x, y in points:

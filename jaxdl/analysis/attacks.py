@@ -147,6 +147,8 @@ def examined(
     mean accuracy of its five severities. All attacks begin at the same points.
     """
     attackable.learner(taught)
+    for kind in spoiled:
+        limits.one_of("A corruption", kind, corruptions.KINDS)
 
     def evaluate(state: Any, batch: learner.Batch, key: Any) -> learner.Metrics:
         found = taught.evaluate(state, batch, key)

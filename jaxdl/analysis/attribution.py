@@ -161,7 +161,9 @@ def _like(baseline: Any, x: Array) -> Array:
     """A baseline in the shape of the inputs, a single example's for all of them."""
     given = jnp.asarray(baseline, x.dtype)
     given = given.reshape(*[1] * (x.ndim - given.ndim), *given.shape)
-    if any(n not in (1, m) for n, m in zip(given.shape, x.shape, strict=True)):
+    if given.ndim > x.ndim or any(
+        n not in (1, m) for n, m in zip(given.shape, x.shape, strict=True)
+    ):
         raise errors.InputError(
             f"A baseline must broadcast to the inputs {list(x.shape)}, got {list(given.shape)}."
         )

@@ -47,7 +47,7 @@ def reliability(
 
 def pictured(logits: Float[Any, "b k"], target: Int[Any, "b"]) -> summary.Image:
     """The reliability diagram of logits of classes."""
-    chances = np.asarray(jax.nn.softmax(jnp.asarray(logits)), np.float64)
+    chances = np.asarray(jax.nn.softmax(jnp.asarray(logits, jnp.float32)), np.float64)
     right = chances.argmax(-1) == np.asarray(target)
     return summary.Image(diagram(chances.max(-1), right))
 
@@ -106,13 +106,13 @@ def expected_error(
     logits: Float[Array, "b k"], target: Int[Array, "b"], bins: int = _BINS
 ) -> Float[Array, ""]:
     """The expected calibration error (ECE) of the most likely class."""
-    chances = jax.nn.softmax(logits)
+    chances = jax.nn.softmax(logits.astype(jnp.float32))
     return binned(chances.max(-1), chances.argmax(-1) == target, bins).expected_error
 
 
 def brier(logits: Float[Array, "b k"], target: Int[Array, "b"]) -> Float[Array, ""]:
     """The mean over examples of sum_k (p_k - [target = k])^2, in [0, 2]."""
-    wrong = jax.nn.softmax(logits) - jax.nn.one_hot(target, logits.shape[-1])
+    wrong = jax.nn.softmax(logits.astype(jnp.float32)) - jax.nn.one_hot(target, logits.shape[-1])
     return (wrong**2).sum(-1).mean()
 
 
@@ -121,7 +121,8 @@ def temperature(logits: Float[Array, "b k"], target: Int[Array, "b"]) -> Float[A
 
     Of examples that the learner has not learnt from, or the training's overconfidence stays. In
     1 / T the cross-entropy is convex: Newton's steps, and halvings where one would leave the range
-    that holds the minimum. Within [0.01, 100]: of logits that are never wrong, the coldest.
+    that holds the minimum. Within [0.01, 100]. Of logits that are never wrong no temperature is the
+    best, the colder the better: 1, for that says nothing of those that will be.
     """
     logits = logits.astype(jnp.float32)
     truth = jnp.take_along_axis(logits, target[:, None], axis=-1)[:, 0]
@@ -141,7 +142,8 @@ def temperature(logits: Float[Array, "b k"], target: Int[Array, "b"]) -> Float[A
 
     start = jnp.float32(1 / _HOTTEST), jnp.float32(1), jnp.float32(1 / _COLDEST)
     _, inverse, _ = jax.lax.fori_loop(0, _TURNS, turn, start)
-    return jnp.where(jnp.isfinite(derivatives(inverse)[0]), 1 / inverse, jnp.nan)
+    found = jnp.where(jnp.isfinite(derivatives(inverse)[0]), 1 / inverse, jnp.nan)
+    return jnp.where((truth >= logits.max(-1)).all(), 1, found)
 
 
 def halves(
@@ -159,12 +161,14 @@ def halves(
     loss, ece, brier: as the logits are; scaled_loss, scaled_ece, scaled_brier: by the temperature.
     floor_ece: what the latter would be by chance alone, were each scaled confidence the very
         probability of being right: of few examples no calibration error is 0.
+    faultless: 1 where the first half has no mistake, and so no temperature but 1.
     coverage: the share of sets that hold the truth; set_size: how many classes they have. The sets
         are of the logits as they are: their threshold alone may know the first half.
     """
     if len(logits) < 2:
         raise errors.InputError(f"Examples must be at least 2 to be halved, got {len(logits)}.")
     limits.at_least(1, "splits", splits)
+    logits = logits.astype(jnp.float32)
     middle, orders = len(logits) // 2, jax.random.split(jax.random.key(0), splits)
 
     def one(key: Array) -> dict[str, Array]:
@@ -185,6 +189,7 @@ def halves(
             **{f"scaled_{name}": value for name, value in scaled.items()},
             "floor_ece": by_chance.expected_error,
             "temperature": warmth,
+            "faultless": (logits[first].argmax(-1) == target[first]).all().astype(jnp.float32),
             "coverage": held.mean(),
             "set_size": sets.sum(-1).mean(),
         }
@@ -205,6 +210,7 @@ def scores(
     of all examples of an evaluation.
     """
     checks.fraction(coverage, "coverage")
+    conformal.known(method)
     finish = _Halves(coverage, method, splits)
     return lambda logits, batch: {
         "calibration": metrics.Collected((logits, batch["target"]), finish)

@@ -74,7 +74,7 @@ def game(
     A part that does not take part is as in the background (m, ...), inputs over which the score is
     averaged; a single one is a baseline.
     groups: integers 0, 1, ... of an input's shape, the part that each value belongs to; None makes
-        every value a player.
+        every value a player. A part's value is laid out in equal shares, so that sums are kept.
     """
     x, background = jnp.asarray(x), jnp.asarray(background)
     if background.shape[1:] != x.shape[1:] or not len(background):
@@ -96,7 +96,8 @@ def game(
 
         return jax.lax.map(beside, background, batch_size=min(len(background), _TOGETHER)).mean(0)
 
-    return value, lambda values: values[:, parts]
+    share = jnp.asarray(1 / np.bincount(parts.ravel())[parts], jnp.float32)
+    return value, lambda values: values[:, parts] * share[None]
 
 
 def players(groups: Any, x: Any) -> int:
@@ -127,8 +128,9 @@ def kernel_shap(value: Game, count: int, key: Any, *, samples: int = 512) -> Flo
     """Shapley values by weighted least squares over coalitions (theorem 2 of the paper).
 
     With samples for all 2^n - 2 coalitions each is taken once, and the values are exact; otherwise
-    they are drawn by the kernel's weights, each with its complement. Their sum is exact in any
-    case: the score of the input less that of the background.
+    single players and all but one, which have most of the weight, are taken once, and the others
+    are drawn by the kernel's weights, each with its complement. Their sum is exact in any case: the
+    score of the input less that of the background.
     """
     limits.at_least(2, "Kernel SHAP's players", count)
     if samples < 2 * count and samples < 2**count - 2:
@@ -141,8 +143,7 @@ def kernel_shap(value: Game, count: int, key: Any, *, samples: int = 512) -> Flo
         kernel = [(count - 1) / (math.comb(count, s) * s * (count - s)) for s in size]
         masks, weights = jnp.asarray(masks.astype(bool)), jnp.asarray(kernel, jnp.float32)
     else:
-        masks = _drawn(key, count, samples // 2)
-        weights = jnp.ones(len(masks))
+        masks, weights = _drawn(key, count, samples // 2 - count)
     ends = _values(value, jnp.stack([jnp.zeros(count, bool), jnp.ones(count, bool)]))
     change = ends[1] - ends[0]
     return _solved(masks, weights / weights.sum(), _values(value, masks) - ends[:1], change)
@@ -159,15 +160,18 @@ def _solved(masks: Array, weights: Array, gains: Array, change: Array) -> Array:
     return (free - ones * excess[None]).T
 
 
-def _drawn(key: Any, count: int, pairs: int) -> Array:
-    """Coalitions by the kernel's weights, and their complements."""
-    sizes = np.arange(1, count)
-    chance = jnp.asarray(1 / (sizes * (count - sizes)))
+def _drawn(key: Any, count: int, pairs: int) -> tuple[Array, Array]:
+    """Each single player, coalitions of more by the kernel's weights, and their complements; and
+    the weight of each. The single ones make the least squares solvable whatever is drawn.
+    """
+    sizes = np.arange(2, count - 1)
+    mass = (count - 1) / (sizes * (count - sizes))  # of a size's coalitions together; 1 of size 1
     first, second = jax.random.split(key)
-    size = jax.random.categorical(first, jnp.log(chance), shape=(pairs,)) + 1
+    size = jax.random.categorical(first, jnp.log(jnp.asarray(mass)), shape=(pairs,)) + 2
     rank = jax.random.uniform(second, (pairs, count)).argsort(1).argsort(1)
-    half = rank < size[:, None]
-    return jnp.concatenate([half, ~half])
+    half = jnp.concatenate([jnp.eye(count, dtype=bool), rank < size[:, None]])
+    weights = np.repeat([1 / count, mass.sum() / max(1, 2 * pairs)], [count, pairs])
+    return jnp.concatenate([half, ~half]), jnp.asarray(np.tile(weights, 2), jnp.float32)
 
 
 def _values(value: Game, masks: Array) -> Array:

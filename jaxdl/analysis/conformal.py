@@ -16,7 +16,7 @@ and of less than 1 / (n + 1) more where no two examples are equally strange.
 """
 
 import math
-from typing import Literal
+from typing import Literal, get_args
 
 import jax
 import jax.numpy as jnp
@@ -37,6 +37,7 @@ def strangeness(
     key: of aps, draws the random shares; without one they are whole, and sets hold the truth more
     often than promised. Of lac, unused.
     """
+    known(method)
     chances = jax.nn.softmax(logits.astype(jnp.float32))
     if method == "lac":
         return 1 - chances
@@ -47,6 +48,11 @@ def strangeness(
         return total
     share = jax.random.uniform(key, (len(logits), 1))
     return total - (1 - share) * chances
+
+
+def known(method: str) -> None:
+    """Raise where there is no such method."""
+    limits.one_of("A conformal method", method, get_args(Method))
 
 
 def threshold(scores: Float[Array, "n"], coverage: float) -> Float[Array, ""]:
@@ -98,6 +104,7 @@ def halves(
     if len(outputs) < 2:
         raise errors.InputError(f"Examples must be at least 2 to be halved, got {len(outputs)}.")
     limits.at_least(1, "splits", splits)
+    outputs, target = outputs.astype(jnp.float32), target.astype(jnp.float32)
     strange = misses(outputs, outputs, target).reshape(len(target), -1)
     middle = len(strange) // 2
 

@@ -5,6 +5,7 @@ the matrix itself is never made. What is looked at is the loss that evaluation h
 as a function of the parameters.
 """
 
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -22,11 +23,12 @@ AT_ONCE = 32  # examples whose gradients are in memory together
 class Surface(NamedTuple):
     """A loss of one flat vector of parameters, and the vector at which it is looked at.
 
-    loss: (vector, batch) -> its total over the examples, and their number.
+    loss: (vector, batch) -> its total over the examples, and their number; with the arrays it reads
+    as its arguments, so that programs take them and do not hold them.
     """
 
     at: Float[Array, "d"]
-    loss: Callable[[Float[Array, "d"], Any], metrics.Mean]
+    loss: jax.tree_util.Partial
 
     def mean(self, vector: Float[Array, "d"], batch: Any) -> Float[Array, ""]:
         """The mean loss of a batch."""
@@ -40,12 +42,13 @@ class Noise(NamedTuple):
     scale: the batch size beyond which larger batches help little, trace / square.
     trace: of the covariance of the gradients of single examples. square: of the true gradient's
     norm. Both unbiased; where the noise hides the gradient, square may be below 0, and the scale
-    is infinite.
+    is infinite. norms: of the examples' gradients.
     """
 
     scale: Float[Array, ""]
     trace: Float[Array, ""]
     square: Float[Array, ""]
+    norms: Float[Array, "b"]
 
 
 class Spectrum(NamedTuple):
@@ -74,43 +77,82 @@ def surface(taught: learner.Learner, state: Any, key: learner.Key | None = None)
     Of a learner that evaluates an average of its parameters, a function of the average. key: of
     what the evaluation draws. errors.InputError: the state has no `params` of floats.
     """
+    key = jax.random.key(0) if key is None else key
+    at, _ = _vector(parameters(state))
+    return Surface(at, jax.tree_util.Partial(_Loss(taught), state, key))
+
+
+def parameters(state: Any) -> Any:
+    """The `params` that a gradient learner's evaluation reads: their average where it has one.
+
+    errors.InputError: the state has no `params` of floats.
+    """
     average = getattr(state, "average", None)
     params = getattr(state if average is None else average, "params", None)
     leaves = jax.tree.leaves(params)
     if not leaves or not all(jnp.issubdtype(x.dtype, jnp.floating) for x in leaves):
         raise errors.InputError(
-            "Curvature must be of a learner that follows a gradient, whose state has `params` of "
+            "Gradients must be those of a learner that follows them, whose state has `params` of "
             f"floats, got a state of kind {type(state).__name__}."
         )
-    key = jax.random.key(0) if key is None else key
+    return params
 
-    def placed(params: Any) -> Any:
-        if average is None:
-            return state._replace(params=params)
-        return state._replace(params=params, average=average._replace(params=params))
 
-    wide = jax.tree.map(lambda x: x.astype(jnp.promote_types(x.dtype, jnp.float32)), params)
-    at, unravel = jax.flatten_util.ravel_pytree(wide)
+def evaluated(
+    taught: learner.Learner, state: Any, params: Any, batch: learner.Batch, key: learner.Key
+) -> metrics.Mean:
+    """The loss of an evaluation with these in place of the state's `parameters`.
 
-    def loss(vector: Float[Array, "d"], batch: learner.Batch) -> metrics.Mean:
+    errors.InputError: the evaluation has no mean `loss`.
+    """
+    average = getattr(state, "average", None)
+    if average is None:
+        state = state._replace(params=params)
+    else:
+        state = state._replace(params=params, average=average._replace(params=params))
+    found = taught.evaluate(state, batch, key)
+    if not isinstance(found.get("loss"), metrics.Mean):
+        raise errors.InputError(
+            "Gradients must be those of a learner whose evaluation has a mean `loss`, "
+            f"got {', '.join(found) or 'nothing'}."
+        )
+    return found["loss"]
+
+
+class _Loss(NamedTuple):
+    """Equal for equal learners, so that what is compiled for one state serves the next."""
+
+    taught: learner.Learner
+
+    def __call__(self, state: Any, key: Any, vector: Any, batch: Any) -> metrics.Mean:
+        params = parameters(state)
+        _, unravel = _vector(params)
         own = jax.tree.map(lambda x, like: x.astype(like.dtype), unravel(vector), params)
-        found = taught.evaluate(placed(own), batch, key)
-        if not isinstance(found.get("loss"), metrics.Mean):
-            raise errors.InputError(
-                "Curvature must be of a learner whose evaluation has a mean `loss`, "
-                f"got {', '.join(found) or 'nothing'}."
-            )
-        return found["loss"]
+        return evaluated(self.taught, state, own, batch, key)
 
-    return Surface(at, loss)
+
+def _vector(params: Any) -> tuple[Array, Callable[[Any], Any]]:
+    wide = jax.tree.map(lambda x: x.astype(jnp.promote_types(x.dtype, jnp.float32)), params)
+    return jax.flatten_util.ravel_pytree(wide)
+
+
+def noise_summary(
+    taught: learner.Learner, examples: learner.Batch, at_once: int = AT_ONCE
+) -> Callable[[Any, learner.Key], float]:
+    """A summary, for `Run.summaries`: the noise scale of the examples' gradients; compiled once."""
+
+    def scale(state: Any, key: learner.Key) -> float:
+        return float(noise_scale(surface(taught, state, key), examples, at_once).scale)
+
+    return scale
 
 
 def gradient_norms(
     surface: Surface, batch: learner.Batch, at_once: int = AT_ONCE
 ) -> Float[Array, "b"]:
     """The norm of the gradient of each example's loss; those of a batch have it as their mean."""
-    squares, _ = _gradients(surface, batch, at_once)
-    return jnp.sqrt(squares)
+    _check(batch)
+    return jnp.sqrt(_gradients(surface, batch, at_once)[0])
 
 
 def noise_scale(surface: Surface, batch: learner.Batch, at_once: int = AT_ONCE) -> Noise:
@@ -120,12 +162,15 @@ def noise_scale(surface: Surface, batch: learner.Batch, at_once: int = AT_ONCE) 
     Their appendix A.1, with batches of one and of all: with the mean m of the n squared norms and
     the square s of the mean's norm, tr(Σ) = (m - s) n / (n - 1) and |G|² = s - tr(Σ) / n.
     """
+    count = _check(batch)
+    if count < 2:
+        raise errors.InputError(f"The noise of gradients must be of 2 examples, got {count}.")
     squares, mean = _gradients(surface, batch, at_once)
-    count, whole = len(squares), jnp.sum(mean**2)
+    whole = jnp.sum(mean**2)
     trace = (squares.mean() - whole) * count / (count - 1)
     square = whole - trace / count
     scale = jnp.where(square > 0, trace / jnp.where(square > 0, square, 1), jnp.inf)
-    return Noise(scale, trace, square)
+    return Noise(scale, trace, square, jnp.sqrt(squares))
 
 
 def hessian(surface: Surface, batch: learner.Batch) -> Product:
@@ -147,7 +192,7 @@ def spectrum(
         raise errors.InputError(f"Lanczos's iterations must be at least 1, got {iterations}.")
     key = jax.random.key(0) if key is None else key
     count = min(iterations, len(surface.at))
-    return jax.jit(lambda data: _lanczos(hessian(surface, data), surface.at, count, key))(batch)
+    return _lanczos(surface, batch, count, key)
 
 
 def influence(
@@ -165,25 +210,20 @@ def influence(
     H is of the mean loss of `train`; that an example of it is left out changes the test's loss by
     about -1/n of its value.
     """
-    return jax.jit(
-        lambda data, other: _influence(surface, data, other, damping, iterations, at_once)
-    )(train, test)
+    return _influence(surface, train, test, damping, iterations, at_once)
 
 
+@functools.partial(jax.jit, static_argnums=2)
 def _gradients(
     surface: Surface, batch: learner.Batch, at_once: int
 ) -> tuple[Float[Array, "b"], Float[Array, "d"]]:
     """The squared norms of the examples' gradients, and the gradients' mean."""
 
-    def found(batch: learner.Batch) -> tuple[Array, Array]:
-        def square(example: learner.Batch) -> Array:
-            return jnp.sum(jax.grad(_of_example(surface, batch, example))(surface.at) ** 2)
+    def square(example: learner.Batch) -> Array:
+        return jnp.sum(jax.grad(_of_example(surface, batch, example))(surface.at) ** 2)
 
-        mean = jax.grad(lambda vector: surface.mean(vector, batch))(surface.at)
-        return jax.lax.map(square, batch, batch_size=at_once), mean
-
-    _check(batch)
-    return jax.jit(found)(batch)
+    mean = jax.grad(surface.mean)(surface.at, batch)
+    return jax.lax.map(square, batch, batch_size=at_once), mean
 
 
 def _of_example(
@@ -198,17 +238,21 @@ def _of_example(
     return lambda vector: share * surface.loss(vector, alone).total
 
 
-def _check(batch: learner.Batch) -> None:
+def _check(batch: learner.Batch) -> int:
+    """How many examples there are."""
     sizes = {x.shape[0] if x.ndim else 0 for x in jax.tree.leaves(batch)}
     if len(sizes) != 1 or sizes == {0}:
         raise errors.InputError(
             "Gradients of single examples must be of a batch whose arrays all have the examples "
             f"as their first axis, got lengths {sorted(sizes)}."
         )
+    return sizes.pop()
 
 
-def _lanczos(product: Product, like: Float[Array, "d"], count: int, key: learner.Key) -> Spectrum:
+@functools.partial(jax.jit, static_argnums=2)
+def _lanczos(surface: Surface, batch: learner.Batch, count: int, key: learner.Key) -> Spectrum:
     """Of a symmetric matrix of which only products are known."""
+    product, like = hessian(surface, batch), surface.at
 
     def apart(basis: Array, vector: Array) -> Array:
         for _ in range(2):  # once leaves a rest of the rounding (Giraud et al. 2005)
@@ -241,8 +285,9 @@ def _lanczos(product: Product, like: Float[Array, "d"], count: int, key: learner
     return Spectrum(values[::-1], jnp.abs(beside[-1] * vectors[-1])[::-1])
 
 
+@functools.partial(jax.jit, static_argnums=(4, 5))
 def _influence(
-    surface: Surface, train: Any, test: Any, damping: float, iterations: int, at_once: int
+    surface: Surface, train: Any, test: Any, damping: Any, iterations: int, at_once: int
 ) -> Influence:
     times = hessian(surface, train)
 

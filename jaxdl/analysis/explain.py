@@ -42,7 +42,8 @@ class Settings(NamedTuple):
 
     baseline: of an empty input; of texts, a token. background: further inputs (m, ...), over which
         SHAP averages; None is the baseline alone. steps: of integrated gradients; samples: of
-        whatever draws. rule: of relevance. layer: of Grad-CAM. reads: of rollout.
+        whatever draws, of kernel SHAP at least 512 and 8 for each player. rule: of relevance.
+        layer: of Grad-CAM. reads: of rollout.
     """
 
     baseline: float = 0.0
@@ -51,7 +52,7 @@ class Settings(NamedTuple):
     samples: int = 64
     rule: str = "gamma"
     layer: str | None = None
-    reads: str = "first"
+    reads: str | None = None
 
 
 def kind(x: Any) -> Kind:
@@ -145,6 +146,11 @@ def named(names: Sequence[str], count: int) -> list[str]:
 def _of_words(name: Name, score: attribution.Score, x: Array, key: Any, told: Settings) -> Array:
     vectors, above = inside.embedded(score, x)
     nothing, _ = inside.embedded(score, jnp.full_like(x, told.baseline))
+    if name == "gradient_shap" and told.background is not None:
+        raise errors.InputError(
+            "Gradient SHAP's background must be None for texts, whose places have no mean. Choose "
+            "the baseline."
+        )
     values = _by_gradient(name, above, vectors, nothing, nothing[:1], key, told)
     return values.sum(-1)
 
@@ -182,7 +188,8 @@ def _hiding(
     groups = _groups(x, what)
     value, laid = coalitions.game(score, x, _background(x, told), groups)
     count = coalitions.players(groups, x)
-    return laid(coalitions.kernel_shap(value, count, key, samples=max(512, 8 * count)))
+    samples = max(told.samples, 512, 8 * count)
+    return laid(coalitions.kernel_shap(value, count, key, samples=samples))
 
 
 def _background(x: Array, told: Settings) -> Array:

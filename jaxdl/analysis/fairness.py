@@ -9,9 +9,8 @@ may be alike in: jaxdl/losses/fairness.py.
 import dataclasses
 import math
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int
 
@@ -60,6 +59,7 @@ def thresholds(
     Of examples that the learner has not learnt from. group: 0, 1, ... up to the number of groups.
     errors.InputError: a group has nobody who is positive, or nobody who is not.
     """
+    _known(by)
     sizes = np.bincount(group)
     curves = [_curve(scores[group == i], target[group == i], by, i) for i in range(len(sizes))]
     grid = np.linspace(0, 1, _GRID + 1)
@@ -92,14 +92,22 @@ def halves(
 ) -> dict[str, float]:
     """What thresholds that one random half of unseen examples sets do to the other, on average over
     the splits: the accuracy, and the gaps of `fairness.Groups`. Chances are counted, not drawn.
+
+    Each half has its part of each group's classes. NaN where a group has fewer than two examples of
+    one, or a score is not finite; where the target or the group is negative, it is not known.
     """
     limits.at_least(1, "splits", splits)
-    if not np.isfinite(scores).all():
+    _known(by)
+    scores, target, group = (x[(target >= 0) & (group >= 0)] for x in (scores, target, group))
+    groups, cell = int(group.max(initial=0)) + 1, 2 * group + target
+    few = np.bincount(cell, minlength=2 * groups).min() < 2
+    if few or target.max() > 1 or not np.isfinite(scores).all():
         return {"accuracy": math.nan} | fairness.Groups(np.full((2, 2, 2), math.nan)).value()
-    random, groups, found = np.random.default_rng(0), int(group.max()) + 1, []
+    random, found = np.random.default_rng(0), []
     for _ in range(splits):
         order = random.permutation(len(scores))
-        first, second = order[: len(order) // 2], order[len(order) // 2 :]
+        order = order[np.argsort(cell[order], kind="stable")]
+        first, second = order[::2], order[1::2]
         rule = thresholds(scores[first], target[first], group[first], by)
         chance = rule.chance(scores[second], group[second])
         right = np.where(target[second] == 1, chance, 1 - chance)
@@ -114,11 +122,11 @@ def scores(
     """A function (logits, batch) -> metrics, for the `scores` of a learner of two classes: what
     `halves` finds of all examples of an evaluation ("thresholds").
     """
+    _known(by)
     finish = _Halves(by, splits)
 
     def collect(logits: Any, batch: dict[str, Any]) -> dict[str, metrics.Collected]:
-        odds = logits[:, 1].astype(jnp.float32) - logits[:, 0].astype(jnp.float32)
-        arrays = odds, batch["target"], fairness.group_of(batch)
+        arrays = fairness.log_odds(logits), batch["target"], fairness.group_of(batch)
         return {"thresholds": metrics.Collected(arrays, finish)}
 
     return collect
@@ -133,6 +141,10 @@ class _Halves:
 
     def __call__(self, arrays: tuple[np.ndarray, ...]) -> dict[str, float]:
         return halves(*arrays, by=self.by, splits=self.splits)
+
+
+def _known(by: str) -> None:
+    limits.one_of("What groups are alike in", by, get_args(fairness.By))
 
 
 def _curve(scores: np.ndarray, target: np.ndarray, by: fairness.By, name: int) -> _Curve:

@@ -20,6 +20,7 @@ _FOR, _AGAINST = np.array([214, 39, 40]), np.array([31, 119, 180])  # matplotlib
 _PAPER, _INK, _LINE = (255, 255, 255), (30, 30, 30), (150, 150, 150)
 _STRONG, _SOME = 0.6, 0.25  # parts of the largest from which a word has a square, deep or light
 _FONT, _ROW, _WIDE = 14, 22, 640  # pixels: of letters, of a line, of a picture
+_MOST = 50  # bars in a picture
 LEGEND = "🟥 🟧 for what it says, strongly and somewhat · 🟦 🟪 against it"
 
 
@@ -76,12 +77,16 @@ def text_picture(tokens: Sequence[Sequence[str]], heat: Any) -> summary.Image:
 
 
 def bars(names: Sequence[str], values: Any) -> summary.Image:
-    """A bar for each name, to the right of the line in the middle where it speaks for the score."""
+    """A bar for each name, to the right of the line in the middle where it speaks for the score; of
+    more than 50 names those with the largest.
+    """
     values = np.asarray(values, np.float64)
     if values.shape != (len(names),) or not len(names):
         raise errors.InputError(
             f"Bars must be of a value for each of {len(names)} names, got {list(values.shape)}."
         )
+    kept: list[int] = sorted(np.argsort(-np.abs(values), kind="stable")[:_MOST].tolist())
+    names, values = [names[i] for i in kept], values[kept]
     font = ImageFont.load_default(_FONT)
     left = 8 + int(max(font.getlength(name) for name in names)) + 8
     reach = (_WIDE - left - 8) // 2

@@ -9,8 +9,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Num
 
-from jaxdl import errors, learner, summary
-from jaxdl.analysis import layers
+from jaxdl import learner, summary
+from jaxdl.analysis import curvature, layers
 
 _BUCKETS = 30  # TensorBoard's default: tensorboard.plugins.histogram.summary_v2
 
@@ -34,23 +34,16 @@ def weights() -> Show:
 def gradients(taught: learner.Learner, examples: learner.Batch) -> Show:
     """A summary: of the gradient of the evaluation's mean loss on the examples, each parameter's.
 
-    As an evaluation computes it, so without dropout, at the parameters themselves where the
-    evaluation reads an average of them. errors.InputError: the state has no `params`.
+    As an evaluation computes it, so without dropout, and at the average of the parameters where it
+    reads one. errors.InputError: the state has no `params`, or the evaluation no mean `loss`.
     """
 
     def slope(state: Any, examples: learner.Batch, key: Any) -> Any:
-        if not hasattr(state, "params"):
-            raise errors.InputError(
-                f"Gradients must be those of a state with `params`, got {type(state).__name__}."
-            )
-        rest = {"average": None} if hasattr(state, "average") else {}
-
         def loss(params: Any) -> Array:
-            here = state._replace(params=params, **rest)
-            measured = taught.evaluate(here, examples, key)["loss"]
+            measured = curvature.evaluated(taught, state, params, examples, key)
             return measured.total / measured.count
 
-        return jax.grad(loss)(state.params)
+        return jax.grad(loss)(curvature.parameters(state))
 
     return _shown(slope, examples)
 

@@ -201,15 +201,16 @@ def _last_convolution(score: attribution.Score, x: Array) -> str:
 
 
 def _one_network(make: Callable[[], Any]) -> Any:
-    """What was taken out of a model, which must not have run under vmap, where it has no meaning
-    outside.
+    """What was taken out of a model, which must not have run under vmap or nn.remat, where it has
+    no meaning outside.
     """
     try:
         return jax.tree.map(lambda x: x + jnp.zeros_like(x), make())
     except jax.errors.UnexpectedTracerError as error:
         raise errors.InputError(
-            "A look inside must be of one network, got several that run side by side, as of an "
-            "ensemble or a cross-validation. Use saliency, integrated gradients or occlusion."
+            "A look inside must be of one network that keeps what it computes, got several side by "
+            "side, as of an ensemble or a cross-validation, or one with remat. Make the model with "
+            'remat="none", or use saliency, integrated gradients or occlusion.'
         ) from error
 
 

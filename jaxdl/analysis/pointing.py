@@ -8,6 +8,7 @@ untrained network beside it: Adebayo et al. (2018), "Sanity checks for saliency 
 from collections.abc import Mapping
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
@@ -57,12 +58,16 @@ def game(taught: learner.Learner, methods: Mapping[str, attribution.Method]) -> 
 
 def alike(one: Any, other: Any) -> Float[Array, "b"]:
     """Spearman's correlation of the sizes of two attributions of each example (b, ...): near 1
-    where the maps order the input's values alike. Equal values have the ranks of their order.
+    where the maps order the input's values alike, NaN where one is the same everywhere.
     """
-    ranks = [
-        jnp.abs(a).reshape(len(a), -1).argsort(-1).argsort(-1).astype(jnp.float32)
-        for a in (one, other)
-    ]
-    centred = [r - r.mean(-1, keepdims=True) for r in ranks]
+    centred = [_ranks(jnp.abs(a).reshape(len(a), -1)) for a in (one, other)]
     norms = [jnp.sqrt((r * r).sum(-1)) for r in centred]
     return (centred[0] * centred[1]).sum(-1) / (norms[0] * norms[1])
+
+
+@jax.vmap
+def _ranks(values: Array) -> Array:
+    """The ranks of values (n,) less their mean, which is (n - 1) / 2; of equal ones the average."""
+    ordered = jnp.sort(values)
+    below, up_to = (jnp.searchsorted(ordered, values, side) for side in ("left", "right"))
+    return (below + up_to - len(values)).astype(jnp.float32) / 2

@@ -7,7 +7,7 @@ Rules as in Montavon et al. (2019), "Layer-wise relevance propagation: an overvi
 another derivative (section 10.4 there): relu and pooling hand relevance on as they do gradients.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import flax.linen as nn
@@ -21,8 +21,20 @@ from jaxdl.nn import convolution, dense, limits
 
 _LINEAR = (nn.Dense, nn.Conv, dense.Dense, convolution.PooledConv)
 _STABLE = 1e-9  # keeps divisors off zero where a rule has none of its own
-# What no rule is known for: nonlinear, and not linear in pieces as relu and max are.
-_CURVED = {"tanh", "logistic", "erf", "exp", "exp2", "log", "log1p", "rsqrt", "sqrt", "sin", "cos"}
+# What is linear in its floats, or linear in pieces as relu and max are; of any other no rule is
+# known.
+_PIECEWISE = {
+    "abs", "add", "add_any", "broadcast_in_dim", "clamp", "concatenate", "convert_element_type",
+    "copy", "cumsum", "div", "dynamic_slice", "expand_dims", "gather", "max", "min", "name",
+    "neg", "pad", "reduce_max", "reduce_min", "reduce_sum", "reduce_window_max",
+    "reduce_window_min", "reduce_window_sum", "reshape", "rev", "select_n",
+    "sharding_constraint", "slice", "split", "squeeze", "stack", "sub", "transpose", "unstack",
+}  # fmt: skip
+_BILINEAR = {"mul", "dot_general", "conv_general_dilated"}  # linear if one of two is a constant
+_CALLS = {
+    "jit", "pjit", "closed_call", "core_call", "checkpoint", "remat", "remat2", "custom_jvp_call",
+    "custom_vjp_call", "custom_vjp_call_jaxpr", "cond",
+}  # fmt: skip
 
 
 def relevance(
@@ -38,14 +50,14 @@ def relevance(
     rule: "epsilon": ρ(w) = w, z_j = Σ_i x_i w_ij + b_j + ε sign(z_j). "gamma": ρ(w) = w + γ max(0,
         w), biases as they are. "z+": ρ(w) = max(0, w), no biases.
     Of a network of dense layers, convolutions, relu and pools; what biases get is lost.
-    errors.InputError: the network has something else, such as a tanh, a norm or attention.
+    errors.InputError: the network has something else, such as a tanh, a layer norm or attention.
     """
     if rule not in ("epsilon", "gamma", "z+"):
         raise errors.InputError(f"A rule of relevance must be epsilon, gamma or z+, got {rule!r}.")
     limits.positive("Relevance's epsilon", epsilon)
     limits.at_least(0, "Relevance's gamma", gamma)
     x = jnp.asarray(x)
-    curved = set(_primitives(jax.make_jaxpr(score)(x).jaxpr)) & _CURVED
+    curved = _unruled(jax.make_jaxpr(score)(x).jaxpr, [True])
     if curved:
         raise errors.InputError(
             "Relevance must be of a network of dense layers, convolutions, relu and pools, "
@@ -110,13 +122,34 @@ def _positive(params: dict[str, Any]) -> dict[str, Any]:
     return {**params, "kernel": jnp.maximum(params["kernel"], 0), **zero}
 
 
-def _primitives(jaxpr: Any) -> Iterator[str]:
-    """The names of all operations, those of inner functions too."""
+def _unruled(jaxpr: Any, reads: Sequence[bool]) -> set[str]:
+    """What of the operations on the input no rule is known for, those of inner functions too.
+
+    reads: which of the arguments depend on it. What holds no floats, such as where a relu is open,
+    has no derivative and hands nothing on.
+    """
+    found: set[str] = set()
+    alive = {v for v, read in zip(jaxpr.invars, reads, strict=True) if read}
     for equation in jaxpr.eqns:
-        yield equation.primitive.name
-        for inner in jax.tree.leaves(
-            list(equation.params.values()), is_leaf=lambda p: hasattr(p, "eqns")
-        ):
-            inner = getattr(inner, "jaxpr", inner)
-            if hasattr(inner, "eqns"):
-                yield from _primitives(inner)
+        # A literal, which cannot be hashed, is a constant.
+        given = [not hasattr(v, "val") and v in alive for v in equation.invars]
+        floats = [jnp.issubdtype(v.aval.dtype, jnp.inexact) for v in equation.outvars]
+        if not any(given) or not any(floats):
+            continue
+        name = equation.primitive.name
+        if name in _CALLS:
+            # One function, or the branches of a cond, whose first argument chooses among them.
+            for inner in filter(None, map(_function, jax.tree.leaves([*equation.params.values()]))):
+                found |= _unruled(inner, given[len(given) - len(inner.invars) :])
+        elif name in _BILINEAR and sum(given) > 1:
+            found.add(f"{name} of two activations")
+        elif (name == "div" and given[1]) or name not in _PIECEWISE | _BILINEAR:
+            found.add(name)
+        alive |= {v for v, holds in zip(equation.outvars, floats, strict=True) if holds}
+    return found
+
+
+def _function(value: Any) -> Any:
+    """The jaxpr that a parameter of an operation is, None of anything else."""
+    value = getattr(value, "jaxpr", value)
+    return value if hasattr(value, "eqns") else None

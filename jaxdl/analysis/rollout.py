@@ -57,16 +57,17 @@ def rollout(weights: list[Float[Array, "b h t t"]]) -> Float[Array, "b t t"]:
 
 
 def attributed(
-    function: Callable[[Any], Any], x: Any, reads: str = "first"
+    function: Callable[[Any], Any], x: Any, reads: str | None = None
 ) -> Float[Array, "b *shape"]:
     """How much of each token (b, t), or of the patches that an image's (b, h, w, 1) pixels lie in,
     reaches what the output reads.
 
     function: runs the model on the inputs, whatever it returns.
-    reads: the token that the output reads: "first", "last" or their "mean"; of images the first one
-        where it is no patch, else the mean.
+    reads: the token that the output reads: "first", "last" or their "mean"; None takes the last of
+        a causal model, whose first has seen nothing else, and the first of any other. Of images the
+        first one where it is no patch, else the mean.
     """
-    if reads not in ("first", "last", "mean"):
+    if reads not in ("first", "last", "mean", None):
         raise errors.InputError(f"Rollout reads the first, the last or the mean, got {reads!r}.")
     x = jnp.asarray(x)
     weights = [one for _, one in inside.attention_weights(function, x)]
@@ -78,7 +79,10 @@ def attributed(
         )
     flow, count = rollout(weights), shapes[0][0]
     if x.ndim == 2 and count == x.shape[1]:
-        return {"first": flow[:, 0], "last": flow[:, -1], "mean": flow.mean(1)}[reads]
+        first, last = flow[:, 0], flow[:, -1]
+        causal = (jnp.triu(flow, 1) == 0).all()
+        either = jnp.where(causal, last, first)
+        return {"first": first, "last": last, "mean": flow.mean(1), None: either}[reads]
     for extra in (0, 1):
         side = round((count - extra) ** 0.5)
         if x.ndim == 4 and side * side + extra == count and x.shape[1] % side == 0:

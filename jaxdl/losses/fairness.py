@@ -13,7 +13,7 @@ fairness of AI systems", 2023).
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import jax
 import jax.numpy as jnp
@@ -21,6 +21,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from jaxdl import errors, metrics
+from jaxdl.nn import limits
 
 By = Literal["parity", "opportunity", "odds"]
 Loss = Callable[[Any, Any], dict[str, Any]]  # (outputs, batch) -> metrics with a Mean "loss"
@@ -29,27 +30,33 @@ Loss = Callable[[Any, Any], dict[str, Any]]  # (outputs, batch) -> metrics with 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Groups:
-    """How often each group's target (row) was decided so (column); `counts` is (groups, 2, 2)."""
+    """How often each group's target (row) was decided so (column); `counts` is (groups, 2, 2).
+
+    strangers: how many examples are of a group or a class beyond those; where there is one, no rate
+        is a number.
+    """
 
     counts: Any
+    strangers: Any = 0
 
     @classmethod
     def of(cls, chosen: Any, target: Any, group: Any, groups: int) -> "Groups":
-        """Of decisions and targets, 0 or 1, and groups in [0, groups), shape (b,); others are not
-        counted.
+        """Of decisions and targets, 0 or 1, and groups in [0, groups), shape (b,); where one is
+        negative, it is not known and the example is not counted.
         """
         group, target, chosen = (x.astype(jnp.int32) for x in (group, target, chosen))
-        inside = (group >= 0) & (group < groups) & (target >= 0) & (target < 2)
-        cells = jnp.where(inside, 4 * group + 2 * target + chosen, 4 * groups)
+        known = (group >= 0) & (target >= 0) & (chosen >= 0)
+        beyond = (group >= groups) | (target > 1) | (chosen > 1)
+        cells = jnp.where(known & ~beyond, 4 * group + 2 * target + chosen, 4 * groups)
         counts = jnp.zeros(4 * groups, jnp.uint32).at[cells].add(1, mode="drop")
-        return cls(counts.reshape(groups, 2, 2))
+        return cls(counts.reshape(groups, 2, 2), (known & beyond).sum(dtype=jnp.uint32))
 
     def rates(self) -> dict[str, np.ndarray]:
         """Of each group: how many `examples`; the shares that are `positive`, `chosen` and decided
         in `error`; of the positive ones and of the others those chosen, `true_positive` and
         `false_positive`. NaN where there is none.
         """
-        counts = np.asarray(self.counts, np.float64)
+        counts = np.asarray(self.counts, np.float64) * (np.nan if self.strangers > 0 else 1)
         examples, of_target = counts.sum((1, 2)), counts.sum(2)
         with np.errstate(invalid="ignore"):
             return {
@@ -90,9 +97,12 @@ def counted(
     return counts
 
 
-def scores(logits: Float[Array, "b 2"], batch: dict[str, Any], groups: int = 2) -> dict[str, Any]:
-    """How the groups of `batch["group"]`, integers (b,), are treated ("groups")."""
-    chosen = jnp.argmax(logits, axis=-1)
+def scores(logits: Float[Array, "b k"], batch: dict[str, Any], groups: int = 2) -> dict[str, Any]:
+    """How the groups of `batch["group"]`, integers (b,), are treated ("groups"), by logits of two
+    classes; those that are not finite decide nothing.
+    """
+    finite = jnp.isfinite(log_odds(logits))
+    chosen = jnp.where(finite, jnp.argmax(logits, axis=-1), -1)
     return {"groups": Groups.of(chosen, batch["target"], group_of(batch), groups)}
 
 
@@ -105,15 +115,18 @@ def penalised(
     sharpness: of the chance, sigmoid(sharpness * log-odds); 1 is the model's own, and the larger it
         is, the nearer are chances to decisions, which may be unlike where chances are alike.
     by: among all; among the positive (opportunity); among the positive and among the others (odds).
-    A group that a batch has nobody of is passed over. Cf. Kamishima, Akaho and Sakuma,
-    "Fairness-aware learning through regularization approach" (2011), whose penalty is the mutual
-    information.
+    A group that a batch has nobody of is passed over; of one beyond `groups` the penalty is NaN.
+    Cf. Kamishima, Akaho and Sakuma, "Fairness-aware learning through regularization approach"
+    (2011), whose penalty is the mutual information.
     """
+
+    limits.one_of("A penalty's by", by, get_args(By))
 
     def penal(logits: Any, batch: dict[str, Any]) -> dict[str, Any]:
         measured = loss(logits, batch)
-        chance = jax.nn.softmax(sharpness * logits.astype(jnp.float32))[:, 1]
-        member = jax.nn.one_hot(group_of(batch), groups)
+        chance = jax.nn.sigmoid(sharpness * log_odds(logits))
+        group = group_of(batch)
+        member = jax.nn.one_hot(group, groups)
         positive = batch["target"].astype(jnp.float32)
         among = {
             "parity": [jnp.ones_like(positive)],
@@ -121,6 +134,7 @@ def penalised(
             "odds": [positive, 1 - positive],
         }[by]
         penalty = sum(_unlike(chance, member * who[:, None]) for who in among)
+        penalty = jnp.where((group >= groups).any(), jnp.nan, penalty)
         mean = measured["loss"]
         total = mean.total + weight * penalty * mean.count
         return measured | {
@@ -157,6 +171,16 @@ def _unlike(chance: Float[Array, "b"], member: Float[Array, "b g"]) -> Float[Arr
 def _ratio(rates: np.ndarray) -> float:
     """The smallest over the largest."""
     return float(rates.min() / rates.max()) if rates.max() > 0 else float("nan")
+
+
+def log_odds(logits: Float[Array, "b k"]) -> Float[Array, "b"]:
+    """Of the second of two classes."""
+    if logits.shape[-1] != 2:
+        raise errors.InputError(
+            f"Fairness must be of logits of 2 classes, got {logits.shape[-1]}. "
+            "Give logits of the class that people want, and of all others."
+        )
+    return logits[:, 1].astype(jnp.float32) - logits[:, 0].astype(jnp.float32)
 
 
 def group_of(batch: dict[str, Any]) -> Any:

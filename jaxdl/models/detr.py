@@ -22,16 +22,7 @@ from jaxtyping import Array, Float
 from jaxdl import errors
 from jaxdl.losses import set_prediction
 from jaxdl.models import pretrained, resnet, tensor_layouts
-from jaxdl.nn import (
-    activation,
-    attention,
-    dense,
-    dropout,
-    layer_norm,
-    limits,
-    normalization,
-    transformer,
-)
+from jaxdl.nn import attention, dense, dropout, layer_norm, limits, normalization, transformer
 
 # The paper's trunk has it.
 FROZEN = functools.partial(normalization.batch_norm, use_running_average=True)
@@ -295,8 +286,8 @@ def _to_config(model: DETR) -> pretrained.Config:
             "A DETR in the form of DetrForObjectDetection must have a trunk resnet.ResNet without "
             f"a head and no refinement, got {type(trunk).__name__} and refine={model.refine}."
         )
-    whole = trunk.norm in (FROZEN, normalization.batch_norm)
-    whole = whole and trunk.act in (nn.relu, activation.relu)
+    norm = trunk.norm in (FROZEN, normalization.batch_norm)
+    whole = norm and trunk.act in resnet.RELU
     if not whole or trunk.block not in (resnet.BasicBlock, resnet.Bottleneck):
         raise errors.InputError(
             "The trunk of a DETR in the form of DetrForObjectDetection must have batch norm "

@@ -18,6 +18,7 @@ from jaxdl import errors
 from jaxdl.models import pretrained, tensor_layouts
 from jaxdl.nn import activation, convolution, limits, normalization, pooling
 
+RELU = (nn.relu, activation.relu)  # what checkpoints call so
 # Where parameters lie on a mesh: (pattern of the path, an axis or None for each dimension), for
 # Run.rules. Kernels are cut by what they put out; the norms, small, are whole on every device.
 RULES = (
@@ -192,7 +193,7 @@ def _from_config(config: pretrained.Config) -> ResNet:
 def _to_config(model: ResNet) -> pretrained.Config:
     kinds = {BasicBlock: "basic", Bottleneck: "bottleneck"}
     norm = model.norm == normalization.batch_norm
-    kept = model.stem == "imagenet" and norm and model.act in (nn.relu, activation.relu)
+    kept = model.stem == "imagenet" and norm and model.act in RELU
     if model.block not in kinds or model.classes is None or not kept:
         raise errors.InputError(
             "A ResNet in the form of transformers must have the stem for ImageNet, batch norm, "

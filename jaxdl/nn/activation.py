@@ -5,7 +5,8 @@ from jaxtyping import Array, Float
 
 
 def relu(x: Float[Array, "*b"]) -> Float[Array, "*b"]:
-    """max(x, 0), by a choice: the same values as `nn.relu`, NaN too, and the same gradient.
+    """max(x, 0), by a choice: the same values as `nn.relu`, NaN too, and the same gradient
+    where x is a number.
 
     XLA:CPU computes a maximum with a constant anew for whoever reads it, and with it all that stood
     before: in a residual network the sums of every block up to there, once more for each gradient

@@ -3,6 +3,7 @@
 Only plain numbers are looked at: a sweep may pass a traced one, whose value is not known yet.
 """
 
+from collections.abc import Iterable
 from typing import Any
 
 from jaxdl import errors
@@ -21,6 +22,12 @@ def positive(thing: str, value: Any) -> None:
     """Raise where a number is not positive; None is let pass."""
     if isinstance(value, int | float) and not value > 0:
         raise errors.InputError(f"{thing} must be positive, got {value}.")
+
+
+def one_of(thing: str, value: Any, known: Iterable[str]) -> None:
+    """Raise where a name is none of those that are known."""
+    if value not in (names := tuple(known)):
+        raise errors.InputError(f"{thing} must be one of {', '.join(names)}, got {value}.")
 
 
 def share(thing: str, value: Any) -> None:

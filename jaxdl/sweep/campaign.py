@@ -302,7 +302,7 @@ def _ensembles(
         if not sound:
             continue
         make = functools.partial(some[0].group.made, campaign.experiment.make)
-        numbers = [{name: member.setting[name] for name in varied} for member in sound]
+        numbers = [{n: m.setting[n] for n in varied} | m.bred for m in sound]
         made = make(numbers[0])
         stacked = ensemble.load(made, [member.folder for member in sound])
         for test in ensemble.tests(made):
@@ -352,6 +352,7 @@ def _row(member: execute.Member) -> report.Member:
         metrics={tag: value for tag, value in kept.get("metrics", {}).items() if value is not None},
         history={tag: _columns(points) for tag, points in curves.items()},
         folder=member.folder,
+        bred=member.bred,
     )
 
 

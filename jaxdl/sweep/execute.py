@@ -47,6 +47,11 @@ class Member(NamedTuple):
         return status if status in record.ENDED else None
 
     @property
+    def bred(self) -> dict[str, float]:
+        """As of `record.bred`."""
+        return record.bred(record.load(self.folder) or {})
+
+    @property
     def varied(self) -> dict[str, Any]:
         """What tells it from other members, in words for a terminal."""
         several = self.folder.name != self.setting.label  # seeds

@@ -5,6 +5,7 @@
 <sweep>/groups/logs/<job>/        what its process printed
 """
 
+import functools
 import json
 import os
 import pathlib
@@ -21,7 +22,6 @@ from jaxdl import experiment as files
 from jaxdl.sweep import execute, plan, populate, race, space
 from jaxdl.train import record, stop
 
-DECISION = "decision.json"
 GROUP = "group.json"
 # Of JAX: where compiled programs are kept between processes, and from what size on.
 CACHE = (
@@ -72,11 +72,11 @@ class Part(NamedTuple):
             self.group,
             self.members,
             self.folder,
-            self._decision(),
+            race.kept(self.folder),
             lambda line, style="": console.print(line, style=style, soft_wrap=True),
             self.quiet,
             stopping,
-            lambda decision: _write(self.folder / DECISION, decision._asdict()),
+            functools.partial(race.keep, self.folder),
             compiled,
         )
 
@@ -92,18 +92,6 @@ class Part(NamedTuple):
             self.experiment, run, family, members, self.folder, self.quiet, stopping
         )
         return populate.run(*population, going, console.print)
-
-    def _decision(self) -> race.Decision | None:
-        path = self.folder / DECISION
-        try:
-            return race.Decision(**json.loads(path.read_text()))
-        except FileNotFoundError:
-            return None  # not made yet
-        except (OSError, ValueError, TypeError) as error:  # another way cannot go on with it
-            raise errors.StorageError(
-                f"{path} must be readable, got {error}. "
-                f"Put back a copy, or delete {self.folder} to run its group from the beginning."
-            ) from error
 
 
 class Came(NamedTuple):
@@ -156,7 +144,7 @@ def side_by_side(
     if not todo:
         return Came(True)
     for part in todo:
-        _write(part.folder / GROUP, _described(part))
+        record.put_new(part.folder / GROUP, _described(part))
     jobs = submit.map(
         submit.executor(where.kind, todo[0].folder.parent / "logs" / "%j", where.settings),
         Job(),
@@ -284,10 +272,3 @@ def _revived(folder: pathlib.Path, kept: Mapping[str, Any]) -> Part:
         settings.append(space.Setting(setting))
     experiment = execute.Experiment(function, given, base, kept["mesh"])
     return Part(experiment, plan.Group(tuple(kept["varied"]), settings), kept["seeds"], folder)
-
-
-def _write(path: pathlib.Path, content: Any) -> None:
-    """JSON into a folder that may yet have to be made."""
-    with record.writing(path.parent):
-        path.parent.mkdir(parents=True, exist_ok=True)
-    record.put(path, content)

@@ -10,6 +10,7 @@ import contextlib
 import dataclasses
 import functools
 import math
+import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -49,9 +50,11 @@ def hypergradient(
     The arguments are those of `objective`. errors.NonFiniteError: training has diverged.
     errors.InputError: a step cannot be differentiated.
     """
+    numbers = {name: float(x) for name, x in at.items()}
+    given = {**(given or {}), **numbers}
     loss = objective(function, list(at), steps, given=given, seed=seed, tag=tag)
     try:
-        value, gradient = jax.value_and_grad(loss)({name: float(x) for name, x in at.items()})
+        value, gradient = jax.value_and_grad(loss)(numbers)
     except ValueError as error:
         if "Reverse-mode differentiation does not work" not in str(error):
             raise
@@ -63,8 +66,9 @@ def hypergradient(
     for name, number in found.items():
         if not math.isfinite(number):
             raise errors.NonFiniteError(
-                f"A hypergradient must be finite, got {number} for {name}. "
-                "Take fewer steps, or numbers at which training is stable."
+                f"A hypergradient must be finite, got {number} for {name}, the loss {value:.4g}. "
+                "Take fewer steps, numbers at which training is stable, or a step without infinite "
+                "derivatives, such as that of a power at 0."
             )
     return Hypergradient(float(value), found)
 
@@ -131,14 +135,25 @@ def _made(
         run = experiment.build(function, arguments, title, None)
         return dataclasses.replace(run, mesh={"data": 1})
 
-    known = {one.name: one.default for one in hyperparameters.of(function)} | dict(given)
+    known = {one.name: one for one in hyperparameters.of(function)}
+    at: dict[str, float] = {}
     for name in names:
-        thing = "A hyperparameter to differentiate by must be"
+        thing = "A hyperparameter to differentiate by must"
         if name not in known:
-            raise errors.InputError(f"{thing} one of {', '.join(known)}, got {name}.")
-        if type(known[name]) is not float or not plan.traces(make, {name: known[name]}, [name]):
-            raise errors.InputError(f"{thing} a float that goes into arithmetic alone, got {name}.")
-    return make, {name: known[name] for name in names}
+            raise errors.InputError(f"{thing} be one of {', '.join(known)}, got {name}.")
+        number = given.get(name, known[name].default)
+        if number is hyperparameters.REQUIRED:
+            raise errors.InputError(f"{thing} have a value, got none for {name}. Give it one.")
+        kind = known[name].type
+        if type(number) is int and (kind is float or float in typing.get_args(kind)):
+            number = float(number)  # `rate: float = 1` is no other than 1.0
+        fits = type(number) is float and kind is not int
+        if not fits or not plan.traces(make, {name: number}, [name]):
+            raise errors.InputError(
+                f"{thing} be a float that goes into arithmetic alone, got {name}."
+            )
+        at[name] = number
+    return make, at
 
 
 def _test_of(run: runs.Run, tag: str | None) -> tuple[str, str]:
@@ -201,16 +216,15 @@ def _examined(
 
 
 def _flat_at_zero(function: Callable[..., Any], *arguments: Any) -> Any:
-    """A function whose square roots have the derivative 0 at 0, in place of infinity.
-
-    Of the function's own equations; not of those inside its loops and branches.
+    """A function whose square roots have the derivative 0 at 0, in place of infinity; those with a
+    derivative of their own (jax.custom_jvp) keep it.
     """
     closed, shape = jax.make_jaxpr(function, return_shape=True)(*arguments)
     found = _evaluated(closed.jaxpr, closed.consts, jax.tree.leaves(arguments))
     return jax.tree.unflatten(jax.tree.structure(shape), found)
 
 
-def _evaluated(jaxpr: Any, constants: list[Any], arguments: list[Any]) -> list[Any]:
+def _evaluated(jaxpr: Any, constants: Sequence[Any], arguments: Sequence[Any]) -> list[Any]:
     """As `jax.core.eval_jaxpr`, but for the square roots."""
     known = dict(zip([*jaxpr.constvars, *jaxpr.invars], [*constants, *arguments], strict=True))
 
@@ -225,11 +239,30 @@ def _evaluated(jaxpr: Any, constants: list[Any], arguments: list[Any]) -> list[A
             inner = equation.params["jaxpr"]
             outputs = _evaluated(inner.jaxpr, inner.consts, inputs)
         else:
-            options = equation.primitive.get_bind_params(equation.params)
+            options = equation.params
+            if not name.startswith("custom_"):
+                options = {what: _rooted(option) for what, option in options.items()}
+            options = equation.primitive.get_bind_params(options)
             outputs = equation.primitive.bind(*inputs, **options)
             outputs = outputs if equation.primitive.multiple_results else [outputs]
         known.update(zip(equation.outvars, outputs, strict=True))
     return [value(v) for v in jaxpr.outvars]
+
+
+def _rooted(option: Any) -> Any:
+    """An equation's option, where it is the program of a branch, a loop or a checkpoint with other
+    square roots.
+    """
+    if isinstance(option, tuple):
+        parts = [_rooted(part) for part in option]
+        same = all(new is old for new, old in zip(parts, option, strict=True))
+        return option if same else tuple(parts)  # else a named tuple loses its names
+    if isinstance(option, jax.extend.core.Jaxpr):
+        return _rooted(jax.extend.core.ClosedJaxpr(option, ())).jaxpr
+    if not isinstance(option, jax.extend.core.ClosedJaxpr):
+        return option
+    evaluated = functools.partial(_evaluated, option.jaxpr, option.consts)
+    return jax.make_jaxpr(lambda *arguments: evaluated(arguments))(*option.in_avals)
 
 
 def _root(x: Array) -> Array:

@@ -4,7 +4,8 @@ The rules are those of jaxdl/train/population.py. Breeding runs all members in o
 end. Halving runs rung after rung, each in a program of as many members as are left, as a member
 that is only masked out would be computed all the same:
 
-<sweep>/groups/<n>/<rung>/  checkpoints of the members of a rung
+<sweep>/groups/<n>/<rung>/  checkpoints of the members of a rung; decision.json, of how many members
+                            its program is, to which a resume keeps
 """
 
 import pathlib
@@ -93,7 +94,8 @@ def run(
     if kind == "halving":
         return _halved(going)
     everybody = range(len(going.members))
-    _train(going, list(everybody), 0, population.Breeding(bounds(axes)), None)
+    within = bounds({name: axes[name] for name in going.family.values[0]})  # those that vary
+    _train(going, list(everybody), 0, population.Breeding(within), None)
     return all(member.status for member in going.members)
 
 
@@ -115,7 +117,7 @@ def _halved(going: Going) -> bool:
         if not left:
             break
         rows = [alive.index(i) for i in left]
-        before = population.Before(at, race.filled(len(alive), execute.shards(run)), rows)
+        before = population.Before(at, _size(going, number, len(alive)), rows)
         alive = left
     return True
 
@@ -132,8 +134,7 @@ def _train(
     mine = programs.Family(
         family.make, [family.seeds[i] for i in places], [family.values[i] for i in places]
     )
-    size = race.filled(len(places), execute.shards(run))
-    program, feed = execute.joined(run, mine, size)
+    program, feed = execute.joined(run, mine, _size(going, number, len(places)))
     entries = [
         loop.Entry(execute.own_run(experiment, program.run, m), m.folder, m.launched)
         for m in (members[i] for i in places)
@@ -143,6 +144,17 @@ def _train(
         return loop.train_together(
             entries, folder / str(number), program, feed, terminal, rule, before
         )
+
+
+def _size(going: Going, number: int, members: int) -> int:
+    """Of how many members a rung's program is: as it was begun, be it on other devices."""
+    folder = going.folder / str(number)
+    decision = race.kept(folder)
+    if decision is None:
+        size = race.filled(members, execute.shards(going.run))
+        decision = race.Decision(True, size, "a population")
+        race.keep(folder, decision)
+    return decision.wave
 
 
 def _holds(folder: pathlib.Path) -> bool:

@@ -6,6 +6,7 @@ convolutions, which XLA runs 3 to 10 times slower there (jax-ml/jax#15339). And 
 the race would take longer than they run together, for want of files of their own.
 """
 
+import json
 import os
 import pathlib
 import time
@@ -20,7 +21,7 @@ from jaxdl import errors
 from jaxdl import run as runs
 from jaxdl.data import batches
 from jaxdl.sweep import plan
-from jaxdl.train import dispatch
+from jaxdl.train import dispatch, record
 from jaxdl.train import program as programs
 
 SECONDS = 0.2  # of each way, at most, once it is compiled
@@ -29,6 +30,7 @@ SHARE = 0.7  # of the free memory that a wave of members may take
 # writing a checkpoint; measured on two CPU cores.
 ALONE, SAVE = 0.15, 0.04  # seconds
 SHORT = 8.0  # seconds of all runs one after another: compiling the other way would take as long
+FILE = "decision.json"  # in a group's folder
 CONTAINER = pathlib.Path("/sys/fs/cgroup")  # Linux's control group of this process, version 2
 
 
@@ -38,6 +40,25 @@ class Decision(NamedTuple):
     together: bool
     wave: int
     why: str
+
+
+def kept(folder: pathlib.Path) -> Decision | None:
+    """The decision of an earlier launch, None where none was made yet."""
+    path = folder / FILE
+    try:
+        return Decision(**json.loads(path.read_text()))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, TypeError) as error:  # another way cannot go on with it
+        raise errors.StorageError(
+            f"{path} must be readable, got {error}. "
+            f"Put back a copy, or delete {folder} to run its group from the beginning."
+        ) from error
+
+
+def keep(folder: pathlib.Path, decision: Decision) -> None:
+    """For later launches."""
+    record.put_new(folder / FILE, decision._asdict())
 
 
 class Ways(NamedTuple):

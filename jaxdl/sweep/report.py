@@ -42,6 +42,7 @@ class Member(NamedTuple):
 
     label: of the setting. status: as of `train.books.Result`. best: (step, value) of
     the monitored metric. metrics: tag -> last value. history: tag -> (steps, values).
+    bred: as of `record.bred`.
     """
 
     label: str
@@ -54,6 +55,7 @@ class Member(NamedTuple):
     metrics: Mapping[str, float]
     history: Mapping[str, tuple[np.ndarray, np.ndarray]]
     folder: pathlib.Path
+    bred: Mapping[str, float] = {}
 
 
 class Band(NamedTuple):
@@ -96,13 +98,16 @@ def with_interval(sample: Sequence[float]) -> str:
 
 
 def ordered(members: Sequence[Member], tag: str | None, highest: bool) -> list[Member]:
-    """Members with the best first, then those without a value, then those that did not finish."""
+    """Members with the best first, then those without a value; after those that finished those that
+    halving gave up, then the others.
+    """
 
-    def place(member: Member) -> tuple[bool, bool, float]:
+    def place(member: Member) -> tuple[int, bool, float]:
         score = _score(member, tag)
         known = score is not None and not math.isnan(score)
         rank = 0.0 if score is None or not known else -score if highest else score
-        return not _finished(member), not known, rank
+        given_up = member.status == record.GIVEN_UP
+        return 0 if _finished(member) else 1 if given_up else 2, not known, rank
 
     return sorted(members, key=place)
 
@@ -115,16 +120,18 @@ def table(members: Sequence[Member], tag: str | None, highest: bool) -> rich.tab
     """
     rows = _ranked(members, tag, highest)
     names = list(dict.fromkeys(name for member in members for name in member.setting))
+    bred = [name for name in names if any(name in member.bred for member in members)]
     tags = [tag] if tag else sorted({t for m in members for t in m.metrics})[:_METRICS]
     result = rich.table.Table(box=rich.box.SIMPLE, title_justify="left", caption_justify="left")
-    for name in names:
+    for name in [*names, *map(at_best, bred)]:
         result.add_column(rich.text.Text(name), justify="right", overflow="fold")
     for name in (*tags, "seeds"):
         result.add_column(rich.text.Text(name), justify="right", no_wrap=True)
     for runs in rows[:ROWS]:
         cells = [_cell(runs[0].setting.get(name, "")) for name in names]
+        cells += [_of_each([{**run.setting, **run.bred}[name] for run in runs]) for name in bred]
         cells += [_summed_up(runs, t, tag) for t in tags]
-        done = all(map(_finished, runs))
+        done = all(_finished(run) or run.status == record.GIVEN_UP for run in runs)
         cells.append(_counted(runs))
         result.add_row(*map(rich.text.Text, cells), style=None if done else "yellow")
     if len(rows) > ROWS:
@@ -140,8 +147,19 @@ def write_table(
     Raises errors.StorageError where the folder cannot be written.
     """
     names = list(dict.fromkeys(name for member in members for name in member.setting))
+    bred = [name for name in names if any(name in member.bred for member in members)]
     tags = sorted({t for member in members for t in member.metrics})
-    head = ["label", *names, "seed", "status", "step", "seconds", "best_step", "best_value"]
+    head = [
+        "label",
+        *names,
+        *map(at_best, bred),
+        "seed",
+        "status",
+        "step",
+        "seconds",
+        "best_step",
+        "best_value",
+    ]
     partial = folder / f".{FILE}.{os.getpid()}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -150,6 +168,7 @@ def write_table(
             writer.writerow([*head, *tags, "folder"])
             for m in ordered(members, tag, highest):
                 setting = [values.written(m.setting[n]) if n in m.setting else "" for n in names]
+                setting += [values.written({**m.setting, **m.bred}[n]) for n in bred]
                 row = [m.label, *setting, m.seed, m.status, m.step, m.seconds]
                 row += m.best or ("", "")
                 writer.writerow([*row, *(m.metrics.get(t, "") for t in tags), m.folder])
@@ -166,9 +185,15 @@ def write_table(
 
 
 def bands(members: Sequence[Member]) -> dict[str, dict[str, Band]]:
-    """Label -> tag -> mean and interval, at the steps where every finished member has a value."""
+    """Label -> tag -> mean and interval, at the steps where every member has a value.
+
+    Of members that finished, or where none of a label did, of those that halving gave up.
+    """
     found = {}
-    for label, runs in _by_label([m for m in members if _finished(m)]).items():
+    judged = {label: _judged(runs) for label, runs in _by_label(members).items()}
+    for label, runs in judged.items():
+        if not runs:
+            continue
         curves = {tag: _band([m.history[tag] for m in runs]) for tag in _shared_tags(runs)}
         found[label] = {tag: band for tag, band in curves.items() if band.steps.size}
     return found
@@ -229,6 +254,12 @@ def _finished(member: Member) -> bool:
     return member.status in record.SUCCEEDED
 
 
+def _judged(members: Sequence[Member]) -> list[Member]:
+    """Of a setting's members those that finished; where none did, those that halving gave up."""
+    given_up = [member for member in members if member.status == record.GIVEN_UP]
+    return [member for member in members if _finished(member)] or given_up
+
+
 def _by_label(members: Sequence[Member]) -> dict[str, list[Member]]:
     found: dict[str, list[Member]] = {}
     for member in members:
@@ -244,11 +275,12 @@ def _ranked(members: Sequence[Member], tag: str | None, highest: bool) -> list[l
     """The members of each setting: the best mean first, a setting that may fail last."""
     means = []
     for runs in _by_label(members).values():
-        scores = _values([m for m in runs if _finished(m)], tag, tag)
+        scores = _values(_judged(runs), tag, tag)
         mean = float(interval(np.array(scores, np.float64))[0]) if scores else None
-        failed = not any(map(_finished, runs)) or any(member.status == "failed" for member in runs)
+        failed = not _judged(runs) or any(member.status == "failed" for member in runs)
+        status = "failed" if failed else _judged(runs)[0].status
         best = None if mean is None else (0, mean)
-        means.append(runs[0]._replace(best=best, status="failed" if failed else "completed"))
+        means.append(runs[0]._replace(best=best, status=status))
     by_label = _by_label(members)
     return [by_label[m.label] for m in ordered(means, tag, highest)]
 
@@ -263,15 +295,26 @@ def _values(members: Sequence[Member], column: str | None, tag: str | None) -> l
 
 
 def _summed_up(members: Sequence[Member], column: str, tag: str | None) -> str:
-    sample = _values([m for m in members if _finished(m)], column, tag)
+    sample = _values(_judged(members), column, tag)
     return with_interval(sample) if sample else "-"
 
 
 def _counted(members: Sequence[Member]) -> str:
     done = sum(map(_finished, members))
-    failed = sum(member.status == "failed" for member in members)
     text = str(done) if done == len(members) else f"{done} of {len(members)}"
-    return f"{text}, {failed} failed" if failed else text
+    for status in ("failed", record.GIVEN_UP):
+        count = sum(member.status == status for member in members)
+        text += f", {count} {status}" if count else ""
+    return text
+
+
+def at_best(name: str) -> str:
+    """The column of a hyperparameter that breeding changes, as of a run's best evaluation."""
+    return f"{name} at best"
+
+
+def _of_each(some: Sequence[Any]) -> str:
+    return ", ".join(dict.fromkeys(map(_cell, some)))
 
 
 def _cell(value: Any) -> str:

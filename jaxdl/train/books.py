@@ -18,7 +18,7 @@ class Result(NamedTuple):
     """What a run leaves behind.
 
     status: "completed", "stopped early" (patience), "stopped" (by a signal; launch it again), or,
-    for a member of a sweep, "failed" (a number was not finite).
+    for a member of a sweep, "failed" (a number was not finite) and "given up" (by halving).
     state: the learner's state after the last step. metrics: the last value of every tag.
     history: tag -> (steps, values), from the run's beginning, over all its launches.
     best: (step, value) of the monitored metric, None without a monitor.
@@ -62,8 +62,9 @@ class Books:
         self.failed: tuple[int, str] | None = None  # the step, and what was not finite
         self.ended: tuple[int, str] | None = None  # the step, and the status, of what is over
         self.values: dict[str, float] | None = None  # hyperparameters that have changed on the way
+        self.best_values: dict[str, float] | None = None  # likewise, as of the best evaluation
         self._writer: tensorboard.Writer | None = None
-        self._arranged = False  # whether the charts are
+        self._arranged = 0  # curves that stand on charts
 
     # --- begin
 
@@ -76,6 +77,7 @@ class Books:
             "failed": self.failed,
             "ended": self.ended,
             "values": self.values,
+            "best_values": self.best_values,
         }
 
     def restore(self, step: int, meta: Mapping[str, Any]) -> None:
@@ -85,6 +87,7 @@ class Books:
             for name in ("best", "failed", "ended")
         )
         self.worse, self.values = meta["worse"], meta.get("values")
+        self.best_values = meta.get("best_values")
         for tag, points in event_file.scalars(self.folder, step).items():
             self.history[tag] = [(at, _rounded(value)) for at, value in points]
 
@@ -121,10 +124,10 @@ class Books:
             self._writer.show(step, items)
 
     def arrange(self, step: int) -> None:
-        """Once, when the curves are known: which of them stand on one chart."""
-        if self._writer is not None and not self._arranged:
+        """Which curves stand on one chart; again only when there are more of them."""
+        if self._writer is not None and len(self.history) > self._arranged:
             self._writer.layout(step, self.history, self.run.tests)
-            self._arranged = True
+            self._arranged = len(self.history)
 
     def judge(self, step: int, values: Mapping[str, float]) -> bool:
         """Whether this evaluation is the best so far."""
@@ -140,6 +143,7 @@ class Books:
         self.worse = 0 if better else self.worse + 1
         if better:
             self.best = (step, value)
+            self.best_values = self.values
         return better
 
     @property
@@ -173,6 +177,9 @@ class Books:
         outcome = {"status": status, "step": step, "metrics": self.metrics()}
         monitor = self.run.monitor.tag if self.run.monitor else None
         outcome |= {"monitor": monitor, "best": self.best, "seconds": seconds}
+        if self.values is not None:  # as of the state that `states.best` loads, and of the last
+            best = self.best_values if self.best else self.values
+            outcome["hyperparameters"] = {"best": best or {}, "end": self.values}
         if message:
             outcome["message"] = message
         if self.writes:

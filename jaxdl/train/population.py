@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxdl.train import books as bookkeeping
-from jaxdl.train import checkpoint
+from jaxdl.train import checkpoint, record
 from jaxdl.train import program as programs
 
 SHARE = 0.2  # of the members that are replaced, and of those they go on from: Jaderberg et al., A.1
@@ -41,7 +41,8 @@ class Breeding(NamedTuple):
         carry, *rest = program.evolved(evolve, scores, carry, step)
         values, parents = jax.device_get(rest)
         for i, one in enumerate(books):
-            one.values = {name: float(x[i]) for name, x in values.items()}
+            # The shortest decimal of each, which is the same number to the program.
+            one.values = {name: float(str(x[i])) for name, x in values.items()}
             if parents[i] != i:
                 one.failed = None  # another's state is in its place
             shown = {**one.values, "parent": float(parents[i])}
@@ -67,7 +68,7 @@ class Rung(NamedTuple):
         """The same carry; the books of the worst are ended. Of equals the first stay."""
         order = np.argsort(-scores[: len(books)], kind="stable")
         for i in order[self.keep :] if step == self.until else ():
-            books[i].ended = books[i].ended or (step, "stopped early")
+            books[i].ended = books[i].ended or (step, record.GIVEN_UP)
         return carry
 
 

@@ -1,5 +1,6 @@
 """A trace of JAX's profiler, from one step of a run to another."""
 
+import contextlib
 import pathlib
 from typing import Any
 
@@ -7,7 +8,7 @@ import jax
 
 
 class Trace:
-    """Starts and ends the trace; TensorBoard's profile tab shows it (pip install xprof)."""
+    """Starts and ends the trace; TensorBoard's profile tab shows it (the extra `profile`)."""
 
     def __init__(self, folder: pathlib.Path, steps: tuple[int, int] | None) -> None:
         self.folder, self.steps, self.running = folder, steps, False
@@ -18,6 +19,12 @@ class Trace:
     def after(self, step: int) -> list[int]:
         """The next steps at which a chunk must end."""
         return [edge for edge in self.steps or () if edge > step]
+
+    def marked(self, step: int) -> contextlib.AbstractContextManager[Any]:
+        """Around a chunk that begins with `step`: the tab tells the time of a step by it."""
+        if not self.running:
+            return contextlib.nullcontext()
+        return jax.profiler.StepTraceAnnotation("train", step_num=step)
 
     def at(self, step: int, carry: Any) -> None:
         """Start or end the trace if it is time."""

@@ -1,7 +1,8 @@
 """The files of TensorBoard's projector tab: points, their labels, their pictures, and a list.
 
 TensorBoard looks for `projector_config.pbtxt` in a run's folder; what it names lies in the folder
-`projector`. A tag shows its last points: the projector knows no steps.
+`projector`, a folder for each tag. A tag shows its last points: the projector knows no steps. It
+reads the list once, so the names of its files stay; a tag is off the list while they change.
 """
 
 # pyright: reportAttributeAccessIssue=false
@@ -9,6 +10,9 @@ TensorBoard looks for `projector_config.pbtxt` in a run's folder; what it names 
 
 import pathlib
 import re
+import shutil
+import urllib.parse
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -19,39 +23,68 @@ from jaxdl import errors, summary
 from jaxdl.train import picture
 
 CONFIG = "projector_config.pbtxt"  # tensorboard.plugins.projector.metadata
+_FOLDER = "projector"
+_STEP = "step"  # a file beside the vectors, which tells them from those of a user's script
+_LEAST = 3  # dimensions; of fewer the projector shows nothing, so that zeros are added
 _SPRITES = 8192  # pixels of a side: the largest picture that the projector's WebGL takes
 
 
-def write(folder: pathlib.Path, tag: str, embedding: summary.Embedding) -> None:
+def write(folder: pathlib.Path, step: int, tag: str, embedding: summary.Embedding) -> None:
     """Put an embedding into the run's folder, in the place of one of the same tag.
 
-    errors.InputError: an array has a wrong shape. OSError: the folder cannot be written.
+    errors.InputError: an array has a wrong shape, or the tag cannot name a folder. OSError: the
+    folder cannot be written.
     """
+    if tag in ("", ".", ".."):
+        raise errors.InputError(f"The tag of an embedding must name a folder, got {tag!r}.")
     vectors = np.asarray(embedding.vectors, np.float32)
     if vectors.ndim != 2 or not vectors.size:
         raise errors.InputError(
             f"Embedding {tag!r} must have vectors (n, d), got {np.shape(embedding.vectors)}."
         )
-    place = pathlib.Path("projector") / re.sub(r"[^\w.-]", "_", tag)
-    (folder / place).mkdir(parents=True, exist_ok=True)
+    missing = max(0, _LEAST - vectors.shape[1])
+    vectors = np.pad(vectors, ((0, 0), (0, missing)))
+    place = f"{_FOLDER}/{urllib.parse.quote(tag, safe='')}"  # no other tag's
     entry = projector_config_pb2.EmbeddingInfo(
-        tensor_name=tag,
-        tensor_shape=vectors.shape,
-        tensor_path=str(place / "vectors.tsv"),
+        tensor_name=tag, tensor_shape=vectors.shape, tensor_path=f"{place}/vectors.tsv"
     )
     lines = ("\t".join(f"{x:.6g}" for x in row) for row in vectors)
-    _replace(folder / place / "vectors.tsv", "\n".join(lines).encode())
+    files = {entry.tensor_path: "\n".join(lines).encode(), f"{place}/{_STEP}": b"%d" % step}
     if embedding.columns:
-        entry.metadata_path = str(place / "metadata.tsv")
-        _replace(folder / entry.metadata_path, _table(embedding, tag).encode())
+        entry.metadata_path = f"{place}/metadata.tsv"
+        files[entry.metadata_path] = _table(embedding, tag).encode()
     if embedding.pictures is not None:
         pictures = np.asarray(embedding.pictures)
         tiles = picture.tiles(pictures[..., None] if pictures.ndim == 3 else pictures, tag)
         _check_count(len(tiles), len(vectors), "pictures", tag)
-        entry.sprite.image_path = str(place / "sprite.png")
+        entry.sprite.image_path = f"{place}/sprite.png"
         entry.sprite.single_image_dim.extend((tiles.shape[2], tiles.shape[1]))
-        _replace(folder / entry.sprite.image_path, picture.png(_sprite(tiles, tag)))
-    _list(folder / CONFIG, entry)
+        files[entry.sprite.image_path] = picture.png(_sprite(tiles, tag))
+    (folder / place).mkdir(parents=True, exist_ok=True)
+    listed = _listed(folder)
+    others = [one for one in listed if one.tensor_name != tag]
+    if len(others) < len(listed):
+        _list(folder, others)
+    for name, content in files.items():
+        _replace(folder / name, content)
+    _list(folder, [*others, entry])
+
+
+def cut(folder: pathlib.Path, step: int) -> None:
+    """Take out the embeddings of later steps, at 0 all, as `event_file.cut` does with events."""
+    listed = _listed(folder)
+    later = [one for one in listed if not _is_kept(folder / one.tensor_path, step)]
+    if later:
+        _list(folder, [one for one in listed if one not in later])
+    for one in later:
+        shutil.rmtree((folder / one.tensor_path).parent)
+
+
+def _is_kept(vectors: pathlib.Path, step: int) -> bool:
+    try:
+        return 0 < int(vectors.with_name(_STEP).read_text()) <= step
+    except (OSError, ValueError):
+        return True  # not ours
 
 
 def _table(embedding: summary.Embedding, tag: str) -> str:
@@ -88,15 +121,20 @@ def _sprite(tiles: np.ndarray, tag: str) -> np.ndarray:
     return rows.reshape(side * height, side * width, channels)
 
 
-def _list(path: pathlib.Path, entry: projector_config_pb2.EmbeddingInfo) -> None:
-    """Name the embedding in the list, beside those of other tags."""
+def _listed(folder: pathlib.Path) -> list[projector_config_pb2.EmbeddingInfo]:
+    """What the list names; nothing where there is none, or none that can be read."""
     config = projector_config_pb2.ProjectorConfig()
-    if path.exists():
-        text_format.Parse(path.read_text(), config)
-    others = [one for one in config.embeddings if one.tensor_name != entry.tensor_name]
-    found = sorted([*others, entry], key=lambda one: one.tensor_name)
-    listed = projector_config_pb2.ProjectorConfig(embeddings=found)
-    _replace(path, text_format.MessageToString(listed).encode())
+    try:
+        text_format.Parse((folder / CONFIG).read_text(), config)
+    except (FileNotFoundError, UnicodeDecodeError, text_format.ParseError):
+        return []
+    return list(config.embeddings)
+
+
+def _list(folder: pathlib.Path, found: Sequence[projector_config_pb2.EmbeddingInfo]) -> None:
+    ordered = sorted(found, key=lambda one: one.tensor_name)
+    config = projector_config_pb2.ProjectorConfig(embeddings=ordered)
+    _replace(folder / CONFIG, text_format.MessageToString(config).encode())
 
 
 def _replace(path: pathlib.Path, content: bytes) -> None:

@@ -25,7 +25,8 @@ FILE = "run.json"
 SOURCE = "experiment.py"
 KEYS = ("experiment", "hyperparameters", "seed", "program", "command", "versions")
 SUCCEEDED = ("completed", "stopped early")  # what a run's status may be where it is done
-ENDED = (*SUCCEEDED, "failed")  # likewise where it will not be run again
+GIVEN_UP = "given up"  # likewise of a member that halving did not keep
+ENDED = (*SUCCEEDED, GIVEN_UP, "failed")  # likewise where it will not be run again
 PARTIAL = f".{FILE}."  # a record not yet whole; what a kill left of one does not count
 PACKAGES = ("jaxdl", "jax", "jaxlib", "flax", "optax", "grain", "numpy")
 
@@ -119,6 +120,13 @@ def put(path: pathlib.Path, content: Any) -> None:
         os.replace(partial, path)
 
 
+def put_new(path: pathlib.Path, content: Any) -> None:
+    """Likewise, into a folder that may yet have to be made."""
+    with writing(path.parent):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    put(path, content)
+
+
 def _keep_source(folder: pathlib.Path, launched: Launched) -> None:
     """Copy the experiment: after the record, so that a kill in between leaves a run's folder."""
     kept = folder / SOURCE
@@ -147,6 +155,13 @@ class writing:
 def is_done(record: Mapping[str, Any]) -> bool:
     """Whether the record says that the run has ended by itself."""
     return (record.get("result") or {}).get("status") in SUCCEEDED
+
+
+def bred(record: Mapping[str, Any]) -> dict[str, float]:
+    """The hyperparameters, of those that breeding changes, with which the best state was trained;
+    empty where they are as launched.
+    """
+    return ((record.get("result") or {}).get("hyperparameters") or {}).get("best") or {}
 
 
 def _plain(values: Mapping[str, Any]) -> Any:

@@ -1,7 +1,7 @@
 """Loads the state of a run back, of one of its own or of a member of a sweep."""
 
 import pathlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -11,10 +11,11 @@ from jaxdl.train import checkpoint, loop, program, record
 
 
 class Loaded(NamedTuple):
-    """A state, and the step after which it was."""
+    """A state, the step after which it was, and the hyperparameters that breeding had changed."""
 
     step: int
     state: Any
+    values: Mapping[str, float] = {}
 
 
 def best(folder: pathlib.Path, shape: program.Carry) -> Loaded:
@@ -68,10 +69,11 @@ def _of_group(
 
 def _of_member(found: checkpoint.Restored, kept: dict[str, Any], index: int) -> Loaded:
     """Its part, which holds the best state of each beside the last."""
-    best = found.meta["members"][index]["best"]
+    meta = found.meta["members"][index]
+    best, values = meta["best"], meta.get("best_values" if meta["best"] else "values")
     chosen = found.tree.best if best else found.tree.carry.state
     step = best[0] if best else found.step
-    return Loaded(step, jax.tree.map(lambda x: x[index], chosen))
+    return Loaded(step, jax.tree.map(lambda x: x[index], chosen), values or {})
 
 
 def _nothing(folder: pathlib.Path) -> errors.InputError:

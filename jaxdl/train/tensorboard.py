@@ -43,6 +43,8 @@ class Writer:
         if start_step < 0:
             raise ValueError(f"start_step must be at least 0, got {start_step}.")
         resumes = event_file.cut(folder, start_step)
+        with event_file.storage(folder):
+            projector.cut(folder, start_step)
         self._folder = folder
         self._file = event_file.EventFile(folder)
         self._step = start_step
@@ -74,7 +76,7 @@ class Writer:
         for tag, item in items.items():
             if isinstance(item, summary.Embedding):
                 with event_file.storage(self._folder):
-                    projector.write(self._folder, tag, item)
+                    projector.write(self._folder, step, tag, item)
             else:
                 values.append(encoding.value(tag, item))
         self._write(step, values)

@@ -15,16 +15,7 @@ import numpy as np
 
 from jaxdl import errors, metrics, summary
 from jaxdl.data import batches
-from jaxdl.train import (
-    agreement,
-    card,
-    checkpoint,
-    clock,
-    diagnose,
-    profiler,
-    progress,
-    stop,
-)
+from jaxdl.train import agreement, card, checkpoint, clock, diagnose, profiler, progress, stop
 from jaxdl.train import books as bookkeeping
 from jaxdl.train import population as populations
 from jaxdl.train import program as programs
@@ -211,7 +202,8 @@ class Training:
         count = chunk if aligned else 1
         compiling = self.program.compile_seconds
         data = self.feed.take(self.step, count)
-        self.carry = self.program.advance(self.carry, data, self.step, count)
+        with self.profile.marked(self.step):
+            self.carry = self.program.advance(self.carry, data, self.step, count)
         self.step += count
         self.clock.leave_out(self.program.compile_seconds - compiling)
         self._finish_log()  # of the chunk before: the device is busy with this one
@@ -301,7 +293,8 @@ class Training:
             parts = self.program.evaluate(self.carry.state, test, self.step)
             for i, one in self._live():
                 measured[i] |= _tagged(name, metrics.values(parts[i]))
-                one.show(self.step, _tagged(name, metrics.shown(parts[i])))
+                if not self.together or self._due(None):  # of many members only the last ones
+                    one.show(self.step, _tagged(name, metrics.shown(parts[i])))
         better = np.zeros(self.program.members or 1, bool)
         shown = []
         for i, one in self._live():
@@ -320,7 +313,8 @@ class Training:
     def _select(self, population: populations.Population) -> None:
         scores = np.full(self.program.members or 1, -np.inf, np.float32)
         for i, one in self._live():
-            scores[i] = -np.inf if one.score is None or np.isnan(one.score) else one.score
+            if one.score is not None and np.isfinite(one.score):
+                scores[i] = one.score
         self.carry = population.select(self.program, self.books, scores, self.carry, self.step)
 
     def _summarise(self) -> None:

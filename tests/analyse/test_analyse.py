@@ -6,6 +6,7 @@ import math
 import pathlib
 import sys
 import types
+from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -90,8 +91,8 @@ def part(monkeypatch):
 def test_the_command_shows_and_keeps(result, monkeypatch, capsys):
     part(monkeypatch)
     logdir = str(result.folder.parents[1])
-    for _ in range(2):  # the second in place of the first
-        assert command.main(["last", "counts", "--logdir", logdir]) == 0
+    for words in (["--logdir", logdir], [f"--logdir={logdir}"]):  # the second in place of the first
+        assert command.main(["last", "counts", *words]) == 0
     told = capsys.readouterr().out
     assert "1,234" in told and "a note" in told and "counts of digits_mlp at step" in told
     folder = result.folder / "analysis" / "counts"
@@ -109,6 +110,7 @@ def test_the_command_shows_and_keeps(result, monkeypatch, capsys):
         (["nowhere", "counts"], "must be a run's folder or `last`, got nowhere"),
         (["last", "count"], "got count. Did you mean counts?"),
         (["last"], "got nothing"),
+        (["last", "counts", "--logdir"], "--logdir must be followed by a folder, got nothing"),
     ],
 )
 def test_bad_words_are_one_line(words, told, monkeypatch, capsys):
@@ -120,4 +122,20 @@ def test_bad_words_are_one_line(words, told, monkeypatch, capsys):
 def test_usage_names_the_parts(capsys):
     assert command.main([]) == 0
     told = capsys.readouterr().out
-    assert all(name in told for name in command.PARTS)
+    assert all(name in told for name in command.PARTS) and told.count("--logdir DIR") == 2
+
+
+def test_examples_that_do_not_fit_together_are_the_first():
+    class Ragged(NamedTuple):
+        lengths: tuple[int, ...]
+        size: int | None = None
+
+        def once(self):
+            for n in self.lengths:
+                yield (lambda data, i: data), {"at": np.float32(n), "x": np.full((2, n), n)}
+
+    found = trained.examples(Ragged((3, 5, 3)))
+    assert found["x"].tolist() == [[3] * 3] * 4 and found["at"] == 3
+    assert len(trained.examples(Ragged((3, 5, 3)), 3)["x"]) == 2
+    with pytest.raises(errors.InputError, match="must have examples, got none"):
+        trained.examples(Ragged(()))

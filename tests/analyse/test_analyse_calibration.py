@@ -58,6 +58,23 @@ def numbers(predict, target):
     )
 
 
+def test_what_is_hardly_ever_wrong_is_not_made_worse():
+    logits = np.tile(np.float32([[0, 6], [6, 0]]), (180, 1))
+    target = np.tile(np.int32([1, 0]), 180)
+    target[:3] = 1 - target[:3]  # the three mistakes are of one half now and then
+    made = calibration._of_classes(logits, target, calibration.Options())
+    plain, scaled = made.tables[0].rows[0][1:]
+    assert scaled < 1.5 * plain and "half that sets the temperature has no" in made.tables[0].note
+    assert "A set may be empty" in made.tables[1].note
+
+
+def test_numbers_of_16_bits_have_intervals():
+    target = np.linspace(-2, 2, 400, dtype=np.float32)[:, None].astype(jnp.bfloat16)
+    found = numbers(lambda state, batch: state * batch["input"], target)
+    (table,) = calibration.analyse(found, calibration.Options(splits=2)).tables
+    assert dict(table.rows)["width of an interval"] < 0.1
+
+
 def test_numbers_have_intervals():
     noise = np.random.default_rng(0).uniform(-1, 1, (400, 1)).astype(np.float32)
     target = 2 * np.linspace(-1, 1, 400, dtype=np.float32)[:, None] + noise
@@ -79,7 +96,7 @@ def test_what_does_not_suit_is_told(folder):
     found = trained.load(folder)
     for options, told in (
         ({"coverage": 1.5}, "--coverage must be between 0 and 1"),
-        ({"examples": 0}, "--examples must be at least 1, got 0"),
+        ({"examples": 0}, "number of examples must be at least 1, got 0"),
         ({"examples": 1}, "at least 2 to be halved"),
         ({"test": "trial"}, "one of the run's tests, test, got trial"),
     ):

@@ -53,10 +53,14 @@ def test_examples_of_training_come_once(found):
     np.testing.assert_allclose(batch["input"].sum(), arrays.sum(), rtol=1e-4)
 
 
-@pytest.mark.parametrize("name", ["examples", "iterations", "eigenvalues", "shown"])
-def test_options_keep_their_rules(found, name):
-    with pytest.raises(errors.InputError, match=f"--{name} must be at least 1, got 0"):
-        curvature.analyse(found, curvature.Options(**{name: 0}))
+LEAST = {"examples": 2, "iterations": 1, "eigenvalues": 1, "shown": 1}
+
+
+@pytest.mark.parametrize("name, least", LEAST.items())
+def test_options_keep_their_rules(found, name, least):
+    message = f"--{name} must be at least {least}, got {least - 1}"
+    with pytest.raises(errors.InputError, match=message):
+        curvature.analyse(found, curvature.Options(**{name: least - 1}))
 
 
 def test_a_run_without_data_is_refused(found):

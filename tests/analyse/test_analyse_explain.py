@@ -10,14 +10,15 @@ import optax
 import pytest
 import runs
 
-from jaxdl import errors, experiment, run, trained
+from jaxdl import errors, experiment, learner, run, trained
 from jaxdl.analyse import __main__ as command
 from jaxdl.analyse import explain
-from jaxdl.analysis import rollout
+from jaxdl.analysis import attribution, rollout
+from jaxdl.analysis import explain as methods_of
 from jaxdl.data import batches
 from jaxdl.learners import gradient
 from jaxdl.losses import classification
-from jaxdl.models import bert, mlp, rnn, vit
+from jaxdl.models import bert, cnn, mlp, rnn, vit
 from jaxdl.train import loop
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -46,12 +47,17 @@ def of(taught, inputs):
     return trained.Trained(pathlib.Path("none"), runs.launched(), what, None, 0, state)
 
 
+def off(made):
+    """The percentages by which the methods' sums are off."""
+    return {row[0]: float(row[1].rstrip("%")) for row in made.tables[0].rows if row[1]}
+
+
 def taught(model):
     return gradient.supervised(model, classification.cross_entropy, optax.sgd(0.1))
 
 
 def test_the_command_explains_images(images, capsys):
-    suits = ("saliency", "kernel_shap", "relevance", "grad_cam")
+    suits = ("saliency", "integrated_gradients", "kernel_shap", "relevance", "grad_cam")
     words = [str(images), "explain", "--examples", "4", "--best-inputs", "--method", *suits]
     assert command.main(words) == 0
     said = " ".join(capsys.readouterr().out.split())
@@ -67,6 +73,8 @@ def test_what_does_not_suit_is_one_line(images, capsys, tmp_path):
         (["--method", "grad_cam", "--layer", "conv_9"], "The layers are conv_0"),
         (["--target", "10"], "must be in 0..9, got 10"),
         (["--examples", "0"], "--examples must be at least 1, got 0"),
+        (["--background", "5000"], "of the test together, got 8 and 5000"),
+        (["--baseline", "inf"], "--baseline must be an input with a finite score"),
         (["--names", str(tmp_path / "none")], "--names must be a readable file"),
     ):
         assert command.main([str(images), "explain", *words]) == 2
@@ -87,13 +95,22 @@ def test_texts_are_explained_in_their_words(tmp_path):
     options = explain.Options(methods, examples=3, names=file)
     made = explain.analyse(found, options)
     assert tuple(row[0] for row in made.tables[0].rows) == methods
-    off = dict(row[:2] for row in made.tables[0].rows)
-    assert float(off["kernel_shap"].rstrip("%")) < 1
+    assert off(made)["kernel_shap"] < 1
     text = made.shown["explain/occlusion"].markdown
     assert len(text.split("\n\n")) == 4 and "green" in text and "5" in text
     assert made.shown["explain/rollout/picture"].pixels.shape[-1] == 3
-    with pytest.raises(errors.InputError, match="--background must be 0 for texts"):
-        explain.analyse(found, explain.Options(examples=3, background=2))
+    for wrong, told in (
+        ({"background": 2}, "--background must be 0 for texts"),
+        ({"baseline": 2.7}, "--baseline must be a whole number of at least 0.*got 2.7"),
+        ({"baseline": 7.0}, "--baseline must be an input with a finite score.*got 7"),
+        ({"best_inputs": True}, "--best-inputs must be of images, got a run of text"),
+    ):
+        with pytest.raises(errors.InputError, match=told):
+            explain.analyse(found, explain.Options(examples=3, **wrong))
+    score = attribution.scores(found.run.learner.predict, found.state, {"input": tokens})
+    settings = methods_of.Settings(background=tokens[:2])
+    with pytest.raises(errors.InputError, match="must be None for texts"):
+        methods_of.explained("gradient_shap", score, tokens, jax.random.key(0), settings)
 
 
 def test_series_and_tables_have_their_displays(images):
@@ -102,6 +119,7 @@ def test_series_and_tables_have_their_displays(images):
     options = explain.Options(("integrated_gradients", "kernel_shap"), examples=3)
     made = explain.analyse(found, options)
     assert made.shown["explain/kernel_shap"].pixels.shape[0] == 3
+    assert all(off(made)[name] < 0.1 for name in options.method)
     table = series[:, 0]
     found = of(taught(mlp.MLP(features=(4,), classes=3)), table)
     made = explain.analyse(found, explain.Options(examples=3, background=4, samples=64))
@@ -112,8 +130,46 @@ def test_series_and_tables_have_their_displays(images):
     sizes = [row[2] for row in features.rows]
     assert sizes == sorted(sizes, reverse=True) and len(sizes) == 2
     assert features.rows[0][1] == "█" * 12
-    off = dict(row[:2] for row in made.tables[0].rows)
-    assert float(off["kernel_shap"].rstrip("%")) < 0.1
+    assert all(off(made)[name] < 0.1 for name in ("integrated_gradients", "kernel_shap"))
+
+
+def test_the_values_of_images_add_up_over_a_background_too():
+    x = np.random.default_rng(0).normal(size=(8, 6, 6, 1)).astype(np.float32)
+    found = of(taught(cnn.CNN(features=(2, 2), classes=3)), x)
+    methods = ("integrated_gradients", "kernel_shap")
+    made = explain.analyse(found, explain.Options(methods, examples=3, background=4, steps=128))
+    assert off(made)["integrated_gradients"] < 5 and off(made)["kernel_shap"] < 0.1
+
+
+@pytest.mark.parametrize(
+    ("shape", "dtype"), [((4, 4, 2), np.float32), ((2, 4, 4, 1), np.float32), ((5, 2), np.uint8)]
+)
+def test_inputs_of_no_kind_are_one_line(shape, dtype):
+    def predict(state, batch):
+        return batch["input"].reshape(len(batch["input"]), -1) * 1.0
+
+    deaf = learner.Learner(lambda key, batch: 0, None, None, predict)
+    found = of(deaf, np.ones((8, *shape), dtype))
+    with pytest.raises(errors.InputError, match="Inputs that are explained must be images"):
+        explain.analyse(found, explain.Options(examples=3))
+
+
+def test_best_inputs_have_the_range_of_the_examples():
+    x = np.random.default_rng(0).uniform(50, 250, (8, 6, 6, 1)).astype(np.float32)
+
+    def predict(state, batch):
+        return jnp.stack([(x - 150).mean((1, 2, 3)) for x in (batch["input"], -batch["input"])], 1)
+
+    batch = {"input": jnp.asarray(x)}
+    shown = explain._best(predict, None, batch).pixels
+    assert shown[0].min() > 0.9 and shown[1].max() < 0.1
+
+
+def test_a_network_without_a_method_is_one_line(monkeypatch):
+    found = of(taught(mlp.MLP(features=(4,), classes=3)), np.ones((8, 4), np.float32))
+    monkeypatch.setattr(methods_of, "NAMES", ("rollout", "grad_cam"))
+    with pytest.raises(errors.InputError, match=r"suit one of the methods, got none\. rollout:"):
+        explain.analyse(found, explain.Options(examples=3))
 
 
 @pytest.mark.parametrize("pool", ["token", "mean"])

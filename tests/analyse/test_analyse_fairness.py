@@ -55,11 +55,11 @@ def test_a_column_that_is_missing_is_one_line(folder, capsys):
     assert "got sex. The columns there are: group, worthy." in told and told.count("\n") == 1
 
 
-def of_logits(logits, **columns):
+def of_logits(logits, scale=1.0, **columns):
     """What the command would be given of a run whose inputs are its outputs."""
     batch = {"input": logits, **columns}
     run = types.SimpleNamespace(
-        learner=types.SimpleNamespace(predict=lambda state, batch: batch["input"]),
+        learner=types.SimpleNamespace(predict=lambda state, batch: scale * batch["input"]),
         tests={"test": batches.once(batch, 40)},
     )
     return trained.Trained(pathlib.Path("here"), runs.launched(), run, None, 0, np.float32(0))
@@ -70,10 +70,22 @@ def test_one_of_several_classes_against_the_others():
     logits = random.normal(size=(60, 3)).astype(np.float32)
     target = random.integers(0, 2, 60).astype(np.int32)  # nobody is of class 2
     found = of_logits(logits, target=target, age=np.repeat(np.float32([20.5, 40]), 30))
-    groups, _, _ = fairness.analyse(found, fairness.Options("age", positive=2)).tables
+    groups, _, _, thresholds = fairness.analyse(found, fairness.Options("age", positive=2)).tables
+    assert np.isnan(thresholds.rows[1][1]) and "fewer than 2 examples" in thresholds.note
     assert [row[0] for row in groups.rows] == ["20.5", "40"]
     assert groups.rows[0][3] == pytest.approx((logits[:30].argmax(1) == 2).mean())
     assert groups.rows[0][2] == 0 and np.isnan(groups.rows[0][5])
+
+
+def test_what_is_nearly_certain_has_thresholds():
+    random = np.random.default_rng(0)
+    odds = 200 * random.normal(size=400)  # a chance of float64 is 1 from 37
+    logits = np.stack([np.zeros(400), odds, np.full(400, -900)], 1).astype(np.float32)
+    target = (odds > 0).astype(np.int32)
+    found = of_logits(logits, target=target, group=np.arange(400, dtype=np.int32) % 2 + 1_000_001)
+    groups, *_, thresholds = fairness.analyse(found, fairness.Options()).tables
+    assert [row[0] for row in groups.rows] == ["1000001", "1000002"]
+    assert np.isfinite([row[1:] for row in thresholds.rows]).all()
 
 
 def test_what_does_not_suit_is_told():
@@ -89,6 +101,11 @@ def test_what_does_not_suit_is_told():
     two = of_logits(logits, target=target, group=target)
     with pytest.raises(errors.InputError, match="--positive must be a class, 0 to 1, got 2"):
         fairness.analyse(two, fairness.Options(positive=2))
+    lost = of_logits(logits, np.nan, target=target, group=target)
+    with pytest.raises(errors.InputError, match="finite logits, got 60 of 60 examples with others"):
+        fairness.analyse(lost, fairness.Options())
+    with pytest.raises(errors.InputError, match="The columns there are: group"):
+        fairness._groups({"at": np.float32(0), "deep": {"x": target}, "group": target}, "deep")
     numbers = of_logits(logits, target=logits, group=target)
     with pytest.raises(errors.InputError, match=r"must be of logits \(b, k\) of classes"):
         fairness.analyse(numbers, fairness.Options())

@@ -119,6 +119,8 @@ def test_a_learner_is_examined_under_attack():
     alone = attacks.curve(bent, None, given, KEY, [0.05], attacks.PGD._replace(**WIDE))
     assert found["pgd_accuracy"].value() == pytest.approx(alone[0])
     assert harder.predict is learner.predict
+    with pytest.raises(errors.InputError, match=r"corruption must be one of noise, .*, got snow"):
+        attacks.examined(learner, 0.05, {}, ("snow",))
 
 
 def test_corrupted_images_are_judged():
@@ -175,11 +177,15 @@ def test_pictures_show_the_change():
     weights = jnp.zeros((20, 2)).at[:10].set(jnp.asarray([1.0, -1.0]))
     learner = taught(lambda state, batch: batch["input"].reshape(-1, 20) @ state)
     shown = attack_pictures.pictures(learner, given, 0.1)(weights, KEY)
-    assert shown.pixels.shape == (3, 12, 5, 1)
-    np.testing.assert_allclose(shown.pixels[:, :4], images)
-    change = shown.pixels[:, 4:8] - images
+    assert shown.pixels.shape == (3 * 5 - 1, 3 * 6 - 1, 1)
+    columns = [shown.pixels[:, left : left + 5] for left in (0, 6, 12)]
+    plain, moved, drawn = (
+        np.stack([column[top : top + 4] for column in columns]) for top in (0, 5, 10)
+    )
+    np.testing.assert_allclose(plain, images)
+    change = moved - images
     np.testing.assert_allclose(np.abs(change[:, :2]), 0.1, atol=1e-6)  # what counts
-    np.testing.assert_allclose(shown.pixels[:, 8:], 0.5 + change / 0.2, atol=1e-5)
+    np.testing.assert_allclose(drawn, 0.5 + change / 0.2, atol=1e-5)
     with pytest.raises(errors.InputError, match=r"of images \(b, h, w, c\), got float32\[40, 6"):
         attack_pictures.pictures(learner, batch(bent), 0.1, attacks.PGD._replace(**WIDE))
 
@@ -190,5 +196,8 @@ def test_the_chart_falls_where_the_curve_does():
     blue, red = (
         np.argwhere((pixels[30:] == colour).all(-1)) for colour in attack_pictures._COLOURS[:2]
     )
+    many = attack_pictures.chart([0.0, 1.0], {str(i): np.full(2, i / 8) for i in range(6)})
+    again = np.argwhere((many[30:] == attack_pictures._COLOURS[0]).all(-1))
+    assert np.ptp(again[:, 0]) > 100  # the sixth curve has the first one's colour
     assert np.ptp(red[:, 0]) < 8  # a level line with its points
     assert np.corrcoef(blue.T)[0, 1] > 0.99 and np.ptp(blue[:, 0]) > 250

@@ -112,9 +112,11 @@ def test_bad_input_is_refused():
         attribution.saliency(lambda x: x.sum(1), jnp.ones((2, 3), jnp.int32))
     with pytest.raises(errors.InputError, match="must broadcast to the inputs"):
         attribution.integrated_gradients(lambda x: x.sum(1), x, jnp.ones(2))
+    with pytest.raises(errors.InputError, match=r"must broadcast.*got \[1, 2, 3\]"):
+        attribution.integrated_gradients(lambda x: x.sum(1), x, x[None])
     with pytest.raises(errors.InputError, match="background must be inputs"):
         attribution.gradient_shap(lambda x: x.sum(1), x, x[0], jax.random.key(0))
-    for act, said in (("tanh", "got tanh"), ("gelu", "got erf|got tanh")):
+    for act, said in (("tanh", "got tanh"), ("gelu", "erf|tanh")):
         model = mlp.MLP(features=(2,), classes=2, act=act)
         variables = model.init(jax.random.key(0), x)
         score = attribution.scores(

@@ -8,7 +8,7 @@ import pytest
 import runs
 
 from jaxdl import errors, learner, metrics
-from jaxdl.analysis import curvature
+from jaxdl.analysis import curvature, histograms
 from jaxdl.learners import gradient
 from jaxdl.losses import classification
 from jaxdl.models import mlp
@@ -28,6 +28,10 @@ def squares(seed=0, count=COUNT, weights=None):
 def loss(vector, batch):
     error = batch["input"] @ vector - batch["target"]
     return metrics.Mean((batch["weight"] * error**2 / 2).sum(), batch["weight"].sum())
+
+
+def surface_at(at, loss=loss):
+    return curvature.Surface(jnp.asarray(at), jax.tree_util.Partial(loss))
 
 
 def gradients(batch, at):
@@ -53,27 +57,27 @@ WEIGHTS = pytest.mark.parametrize("weights", [None, np.arange(1.0, COUNT + 1)], 
 @pytest.mark.parametrize("at_once", [1, 7, 64])
 def test_gradients_of_single_examples(weights, at_once):
     batch, at = squares(weights=weights)
-    surface = curvature.Surface(jnp.asarray(at), loss)
+    surface = surface_at(at)
     wanted = gradients(batch, at)
     found = curvature.gradient_norms(surface, batch, at_once)
     np.testing.assert_allclose(found, np.linalg.norm(wanted, axis=1), rtol=1e-12)
     noise = curvature.noise_scale(surface, batch, at_once)
     trace = wanted.var(axis=0, ddof=1).sum()
     square = (wanted.mean(0) ** 2).sum() - trace / COUNT
-    np.testing.assert_allclose(noise, (trace / square, trace, square), rtol=1e-10)
+    np.testing.assert_allclose(noise[:3], (trace / square, trace, square), rtol=1e-10)
 
 
 def test_noise_that_hides_the_gradient_has_no_end():
     batch, _ = squares()
     at = np.linalg.lstsq(batch["input"], batch["target"], rcond=None)[0]
-    noise = curvature.noise_scale(curvature.Surface(jnp.asarray(at), loss), batch)
+    noise = curvature.noise_scale(surface_at(at), batch)
     assert noise.scale == np.inf and noise.square < 0 < noise.trace
 
 
 @WEIGHTS
 def test_all_eigenvalues_of_a_quadratic(weights):
     batch, at = squares(weights=weights)
-    surface = curvature.Surface(jnp.asarray(at), loss)
+    surface = surface_at(at)
     vector = np.arange(SIZE) - 2.0
     np.testing.assert_allclose(
         curvature.hessian(surface, batch)(vector), second(batch) @ vector, rtol=1e-12
@@ -87,7 +91,7 @@ def test_all_eigenvalues_of_a_quadratic(weights):
 def test_multiple_zero_and_negative_eigenvalues(exact):
     turn = np.linalg.qr(np.random.default_rng(1).normal(size=(SIZE, SIZE)))[0]
     matrix = (turn * exact) @ turn.T
-    surface = curvature.Surface(
+    surface = surface_at(
         jnp.zeros(SIZE), lambda x, batch: metrics.Mean((x @ matrix @ x * batch).sum() / 2, 4.0)
     )
     found = curvature.spectrum(surface, np.ones(4), SIZE)
@@ -96,7 +100,7 @@ def test_multiple_zero_and_negative_eigenvalues(exact):
 
 def test_few_iterations_give_the_ends_within_their_bounds():
     exact = np.concatenate([np.linspace(0, 1, 198), [5, 9]])
-    surface = curvature.Surface(
+    surface = surface_at(
         jnp.zeros(200), lambda x, batch: metrics.Mean((exact * x**2).sum() / 2 * batch.sum(), 1.0)
     )
     found = curvature.spectrum(surface, np.ones(1), 30)
@@ -111,7 +115,7 @@ def test_few_iterations_give_the_ends_within_their_bounds():
 def test_influence_is_the_closed_form(weights, damping):
     batch, at = squares(weights=weights)
     other, _ = squares(seed=5, count=9)
-    surface = curvature.Surface(jnp.asarray(at), loss)
+    surface = surface_at(at)
     found = curvature.influence(surface, batch, other, damping=damping)
     solved = np.linalg.solve(second(batch) + damping * np.eye(SIZE), gradients(other, at).mean(0))
     np.testing.assert_allclose(found.values, -gradients(batch, at) @ solved, rtol=1e-8)
@@ -130,7 +134,7 @@ def test_influence_is_the_derivative_of_the_retrained_loss():
         at = np.linalg.solve((inputs.T * share) @ inputs, (inputs.T * share) @ targets)
         return at, np.mean((other["input"] @ at - other["target"]) ** 2 / 2)
 
-    surface = curvature.Surface(jnp.asarray(retrained(0)[0]), loss)
+    surface = surface_at(retrained(0)[0])
     found = curvature.influence(surface, batch, other).values[3]
     wanted = (retrained(1e-5)[1] - retrained(-1e-5)[1]) / 2e-5
     np.testing.assert_allclose(found, wanted, rtol=1e-6)
@@ -138,7 +142,7 @@ def test_influence_is_the_derivative_of_the_retrained_loss():
 
 def test_a_residual_tells_that_the_system_was_not_solved():
     batch, at = squares()
-    surface = curvature.Surface(jnp.asarray(at), loss)
+    surface = surface_at(at)
     assert curvature.influence(surface, batch, batch, iterations=2).residual > 1e-3
 
 
@@ -170,20 +174,44 @@ def test_a_network_has_the_curvature_of_its_evaluation(average):
     np.testing.assert_allclose(found.values, exact, atol=2e-6)
     norms = np.linalg.norm(jax.jacobian(plain)(at), axis=1)
     np.testing.assert_allclose(curvature.gradient_norms(surface, batch), norms, rtol=1e-4)
+    slope = unravel(jax.grad(lambda vector: plain(vector).mean())(at))["output"]["kernel"]
+    shown = histograms.gradients(learns, batch)(state, jax.random.key(0))["output/kernel"]
+    np.testing.assert_allclose(shown.edges[[0, -1]], [slope.min(), slope.max()], rtol=1e-4)
+
+
+def test_programs_hold_no_model_and_serve_every_state(monkeypatch):
+    learns, batch = taught(), jax.tree.map(jnp.asarray, runs.examples(12))
+    key, scale = jax.random.key(0), curvature.noise_summary(learns, batch)
+    states = [learns.init(jax.random.key(i), batch) for i in range(2)]
+    found = [scale(state, key) for state in states]
+    for state, own in zip(states, found, strict=True):
+        wanted = curvature.noise_scale(curvature.surface(learns, state, key), batch)
+        assert own == pytest.approx(float(wanted.scale))
+    assert found[0] != found[1]
+    made = curvature._gradients.trace(curvature.surface(learns, states[0]), batch, 4).jaxpr
+    assert not [x for x in made.consts if np.size(x) > 1]
+    with monkeypatch.context() as patched:
+        patched.setattr(curvature.jax, "grad", None)  # nothing is traced anew
+        scale(states[1], key)
+        curvature.noise_scale(curvature.surface(learns, states[0]), batch)
 
 
 def test_what_is_refused():
     one = runs.linear().learner
     state = one.init(jax.random.key(0), None)
-    with pytest.raises(errors.InputError, match="must be of a learner that follows a gradient"):
+    with pytest.raises(errors.InputError, match="must be those of a learner that follows them"):
         curvature.surface(one, state)
     learns, batch = taught(), jax.tree.map(jnp.asarray, runs.examples(12))
     state = learns.init(jax.random.key(0), batch)
     silent = learner.Learner(learns.init, learns.step, lambda state, batch, key: {})
     with pytest.raises(errors.InputError, match="has a mean `loss`, got nothing"):
         curvature.gradient_norms(curvature.surface(silent, state), batch)
+    with pytest.raises(errors.InputError, match="has a mean `loss`, got nothing"):
+        histograms.gradients(silent, batch)(state, jax.random.key(0))
     surface = curvature.surface(learns, state)
     with pytest.raises(errors.InputError, match=r"as their first axis, got lengths \[3, 12\]"):
         curvature.gradient_norms(surface, batch | {"edges": np.zeros(3)})
+    with pytest.raises(errors.InputError, match="must be of 2 examples, got 1"):
+        curvature.noise_scale(surface, jax.tree.map(lambda x: x[:1], batch))
     with pytest.raises(errors.InputError, match="must be at least 1, got 0"):
         curvature.spectrum(surface, batch, 0)

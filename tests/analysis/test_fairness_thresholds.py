@@ -75,6 +75,19 @@ def test_what_is_no_number_has_no_rule():
     assert all(np.isnan(value) for value in found.values())
 
 
+def test_halves_have_all_of_a_small_group():
+    group = np.repeat([0, 1], [400, 4])
+    target = np.tile([0, 1], 202)
+    found = fairness.halves(np.random.default_rng(0).normal(size=404), target, group, splits=40)
+    assert np.isfinite([value for name, value in found.items() if "ratio" not in name]).all()
+    short = fairness.halves(np.arange(403.0), target[:403], group[:403])  # one positive is left
+    assert all(np.isnan(value) for value in short.values())
+    unknown = np.where(group == 1, -1, group)
+    assert fairness.halves(np.arange(404.0), target, unknown)["parity_difference"] == 0
+    with pytest.raises(errors.InputError, match="one of parity, opportunity, odds, got chance"):
+        fairness._known("chance")
+
+
 def test_a_group_of_one_class_is_refused():
     with pytest.raises(
         errors.InputError, match="Group 1 must have examples of both classes, got 2"

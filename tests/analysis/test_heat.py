@@ -56,6 +56,12 @@ def test_bars_are_as_long_as_values():
     assert abs(red - 2 * blue) <= 3
 
 
+def test_of_many_bars_the_largest_are_drawn():
+    many = heat.bars([f"{i:04}" for i in range(1000)], np.arange(1000.0)).pixels
+    few = heat.bars([f"{i:04}" for i in range(950, 1000)], np.arange(950.0, 1000)).pixels
+    np.testing.assert_array_equal(many, few)
+
+
 def test_a_series_stands_on_the_heat_of_its_steps():
     values = np.zeros((2, 4, 1))
     pixels = heat.series(values, np.array([[0, 0, 3, -3], [0, 0, 0, 0]])[..., None]).pixels

@@ -11,7 +11,7 @@ from jaxdl import errors
 from jaxdl.analysis import attribution, inside, relevance, rollout
 from jaxdl.learners import ensemble, gradient
 from jaxdl.losses import classification, likelihood
-from jaxdl.models import bert, mlp
+from jaxdl.models import bert, gpt, mlp
 
 TOKENS = jnp.asarray([[2, 3, 4, 0], [2, 5, 6, 3]], jnp.int32)
 
@@ -99,6 +99,49 @@ def test_a_residual_network_conserves_relevance():
         np.testing.assert_allclose(found.sum(1), score(x), rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize(
+    ("act", "said"),
+    [
+        (lambda h: nn.relu(h) ** 2, "integer_pow|square"),
+        (lambda h: nn.relu(h) * h, "mul of two activations"),
+        (lambda h: h / (1 + jnp.abs(h)), "div"),
+        (jnp.cbrt, "cbrt"),
+        (jnp.arctan, "atan"),
+        (lambda h: jnp.einsum("bi,bi->b", h, h)[:, None] * jnp.ones((1, 5)), "dot_general of two"),
+    ],
+)
+def test_relevance_refuses_what_is_not_linear_in_pieces(act, said):
+    class Curved(nn.Module):
+        @nn.compact
+        def __call__(self, x):
+            return nn.Dense(2, name="output")(act(nn.Dense(5, name="hidden")(x)))
+
+    x = jax.random.normal(jax.random.key(0), (3, 4))
+    variables = Curved().init(jax.random.key(1), x)
+    with pytest.raises(errors.InputError, match=said):
+        relevance.relevance(lambda x: Curved().apply(variables, x)[:, 0], x)
+
+
+def test_relevance_knows_constants_and_pieces():
+    class Pieces(nn.Module):
+        @nn.compact
+        def __call__(self, x):
+            h = nn.leaky_relu(nn.Dense(6, use_bias=False, name="hidden")(x))
+            h = h * jnp.tanh(self.param("scale", nn.initializers.ones, (1, 6)))
+            pooled = nn.max_pool(h[..., None], (2,), (2,))[..., 0]
+            h = jnp.where(h > 0, 1.0, 0.5) * pooled.repeat(2, 1)
+            return nn.Dense(2, use_bias=False, name="output")(h)
+
+    x = jax.random.normal(jax.random.key(0), (3, 4))
+    variables = Pieces().init(jax.random.key(1), x)
+
+    def score(x):
+        return Pieces().apply(variables, x)[:, 0]
+
+    found = relevance.relevance(score, x)
+    np.testing.assert_allclose(found.sum(1), score(x), rtol=1e-4, atol=1e-4)
+
+
 def test_what_a_model_does_not_have_is_told():
     _, x, score = perceptron()
     with pytest.raises(errors.InputError, match="must be of a model with convolutions"):
@@ -128,3 +171,10 @@ def test_several_networks_at_once_are_refused():
     assert attribution.saliency(score, x).shape == x.shape
     with pytest.raises(errors.InputError, match="must be of one network"):
         inside.split(score, x, "hidden_0")
+
+
+def test_a_rematerialised_model_is_told_the_remedy():
+    model = gpt.GPT(vocabulary=7, length=4, width=8, depth=1, heads=2, remat="block")
+    variables = model.init(jax.random.key(0), TOKENS)
+    with pytest.raises(errors.InputError, match=r'with remat.*remat="none"'):
+        inside.attention_weights(lambda x: model.apply(variables, x), TOKENS)

@@ -7,7 +7,7 @@ import numpy as np
 import optax
 import pytest
 import runs
-from sklearn import datasets, linear_model, manifold, neighbors, preprocessing
+from sklearn import datasets, linear_model, manifold, model_selection, neighbors, preprocessing
 
 from jaxdl import errors, learner
 from jaxdl.analysis import embedding, histograms, layers, probing, scatter
@@ -169,26 +169,61 @@ def test_vectors_in_batches(network, monkeypatch):
     shown = embedding.projected(learns, IMAGES, "conv_1", ("x", "y", "z"))(state, None)
     np.testing.assert_allclose(shown.vectors, parts["conv_1"], rtol=1e-4, atol=1e-6)
     assert shown.columns["label"] == ["x", "y", "z", "x", "y", "z"] and shown.pictures is not None
+    logits = np.asarray(learns.predict(state, jax.tree.map(jnp.asarray, IMAGES)))
+    assert shown.columns["predicted"] == ["xyz"[i] for i in logits.argmax(1)]
+    others = embedding.projected(learns, IMAGES, "conv_1", ("x", "y", "z", "t"))(state, None)
+    assert list(others.columns) == ["label"]  # four classes, three outputs
 
 
 def test_scores_are_scikit_learns():
     data = datasets.load_iris()
     x, y = data.data, data.target
-    scaled = preprocessing.StandardScaler().fit_transform(x)
     near = probing.nearest(x, y, 5)
     linear = probing.probe(x, y)
-    # Known of iris: both are near 0.95; what is noise is at chance.
-    assert near == pytest.approx(
-        neighbors.KNeighborsClassifier(5).fit(scaled, y).score(scaled, y), abs=0.03
-    )
-    fitted = linear_model.LogisticRegression(max_iter=1000).fit(scaled, y)
-    assert linear == pytest.approx(fitted.score(scaled, y), abs=0.03)
+    folds = list(model_selection.StratifiedKFold(5, shuffle=True, random_state=0).split(x, y))
+    models = {
+        near: neighbors.KNeighborsClassifier(5),
+        linear: linear_model.LogisticRegression(max_iter=1000),
+    }
+    for found, model in models.items():
+        scores = []
+        for learnt, left in folds:
+            scaler = preprocessing.StandardScaler().fit(x[learnt])
+            model.fit(scaler.transform(x[learnt]), y[learnt])
+            scores.append(model.score(scaler.transform(x[left]), y[left]))
+        assert found == pytest.approx(np.mean(scores), abs=1e-9)
     noise = np.random.default_rng(0).normal(size=(150, 4))
     assert probing.probe(noise, y) < 0.5 and probing.nearest(noise, y) < 0.5
     with pytest.raises(errors.InputError, match="5 examples of each class"):
         probing.probe(x[:60], np.r_[np.zeros(57, int), 1, 1, 1])
     with pytest.raises(errors.InputError, match="neighbours"):
         probing.nearest(x, y, 0)
+    with pytest.raises(errors.InputError, match="two classes"):
+        probing.probe(x, np.zeros(150, int))
+
+
+def test_labels_beyond_the_classes_are_numbers():
+    several = {"target": np.array([1, -1, 2]), "input": (np.ones((3, 2)), np.ones((3, 4)))}
+    shown = embedding.points(np.ones((3, 2)), several, ("x", "y"))
+    assert shown.columns == {"label": ["y", "-1", "2"]} and shown.pictures is None
+
+
+def test_layers_without_a_row_for_each_example():
+    class Model(nn.Module):
+        @nn.compact
+        def __call__(self, x):
+            return nn.Dense(2, name="shared")(x.sum(0))[None] + x
+
+    taught = learner.Learner(
+        lambda key, batch: None,
+        lambda state, batch, key: (state, {}),
+        lambda state, batch, key: {},
+        lambda state, batch: Model().apply(state, batch["input"]),
+    )
+    x = jnp.ones((3, 2))
+    state = Model().init(jax.random.key(0), x)
+    with pytest.raises(errors.InputError, match="a row for each example"):
+        embedding.reader(taught)(state, {"input": x})
 
 
 def test_plane_keeps_what_it_is_to_keep():

@@ -29,6 +29,14 @@ def test_likeness_is_spearmans():
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
+def test_equal_values_have_the_average_of_their_ranks():
+    one, other = np.random.default_rng(0).integers(0, 4, (2, 3, 20))
+    expected = [stats.spearmanr(a, b)[0] for a, b in zip(one, other, strict=True)]
+    found = pointing.alike(jnp.asarray(one, jnp.float32), jnp.asarray(other, jnp.float32))
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    assert jnp.isnan(pointing.alike(jnp.ones((1, 7)), jnp.arange(7.0)[None])).all()
+
+
 def test_the_game_is_played_by_the_network_and_by_an_untrained_one():
     place = {"taught": 7, "new": 0}  # the pixel of 3x3 that the score is made of
 

@@ -8,7 +8,7 @@ import pytest
 
 from jaxdl import errors
 from jaxdl.analysis import rollout
-from jaxdl.models import bert, masked_autoencoder, mlp, pretrained
+from jaxdl.models import bert, gpt, masked_autoencoder, mlp, pretrained
 
 
 def literal(attentions):
@@ -49,6 +49,17 @@ def test_blocks_are_in_order_and_within_other_modules():
     assert len(weights) == 11
     sharp = [float(jnp.abs(w - 1 / 3).max()) for w in weights]
     assert int(np.argmax(sharp)) == 10
+
+
+@pytest.mark.parametrize("causal", [False, True])
+def test_of_a_causal_model_the_last_token_reads(causal):
+    tokens = jnp.asarray([[1, 2, 3, 4]], jnp.int32)
+    sizes = {"vocabulary": 7, "length": 4, "width": 4, "depth": 2, "heads": 1}
+    model = gpt.GPT(**sizes) if causal else bert.Classifier(bert.BERT(**sizes), classes=2)
+    variables = model.init(jax.random.key(0), tokens)
+    found = rollout.attributed(lambda x: model.apply(variables, x), tokens)
+    flow = rollout.rollout(rollout.captured(model, variables, tokens))
+    np.testing.assert_allclose(found, flow[:, -1 if causal else 0], rtol=1e-6)
 
 
 def test_of_an_encoder_and_a_decoder_one_is_chosen():

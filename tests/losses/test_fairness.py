@@ -46,6 +46,23 @@ def test_counts_add_up_and_leave_strangers_out(kept):
     strangers = jnp.array([3, -1, 0])
     few = fairness.Groups.of(jnp.ones(3, int), jnp.array([1, 1, 2]), strangers, 3)
     assert few.counts.sum() == 0
+    assert all(np.isnan(value) for value in few.value().values())
+
+
+def test_who_does_not_belong_makes_no_number():
+    logits, batch = examples()  # of three groups
+    assert np.isnan(fairness.scores(jnp.asarray(logits), batch)["groups"].value()["odds_ratio"])
+    penal = fairness.penalised(classification.cross_entropy, 1.0)
+    assert np.isnan(penal(jnp.asarray(logits), batch)["loss"].value())
+    for many in (fairness.scores, penal):
+        with pytest.raises(errors.InputError, match="must be of logits of 2 classes, got 3"):
+            many(jnp.zeros((64, 3)), batch)
+
+
+def test_a_diverged_network_is_not_fair():
+    logits, batch = examples()
+    lost = fairness.scores(jnp.full_like(logits, jnp.nan), batch, 3)["groups"]
+    assert np.isnan(list(lost.value().values())).all() and not lost.strangers
 
 
 def test_nobody_to_compare_is_not_a_number():

@@ -143,6 +143,36 @@ def test_runs_that_did_not_end_do_not_count_beside_those_that_did(several, tmp_p
     assert "1 left out" in twice.notes[-1]
 
 
+def test_values_that_read_alike_when_rounded_are_not_one_run(several, tmp_path):
+    rates = [0.123441, 0.123449, 0.5]
+    for i, rate in enumerate(rates):
+        shutil.copytree(several[0].folder, tmp_path / str(i))
+        path = tmp_path / str(i) / "run.json"
+        kept = json.loads(path.read_text())
+        path.write_text(json.dumps(kept | {"hyperparameters": {"rate": rate}}))
+    compared = compare.runs([tmp_path / str(i) for i in range(3)])
+    lines = list(csv.DictReader(io.StringIO(compared.csv())))
+    assert [float(line["rate"]) for line in lines] == rates
+    assert all(str(rate) in shown(compared) for rate in rates)
+    apart = compare.runs([tmp_path / "0", tmp_path / "2"])
+    assert "0.1234 " in shown(apart) and "0.123441" in apart.csv()
+
+
+def test_a_sweep_that_has_begun_no_run(several, tmp_path):
+    shutil.copytree(several[0].folder, tmp_path / "least" / "run")
+    kept = json.loads((several[0].folder / "run.json").read_text())
+    (tmp_path / "least" / "sweep").mkdir()
+    kept["hyperparameters"] |= {"--seeds": 2}
+    (tmp_path / "least" / "sweep" / "run.json").write_text(json.dumps(kept))
+    compared = compare.runs([tmp_path])
+    assert len(compared.rows) == 1
+    assert compared.notes[-1] == f"The sweep in {tmp_path}/least/sweep has begun no run yet."
+    with pytest.raises(errors.InputError, match="must have begun a run, got none yet"):
+        compare.runs([tmp_path / "least" / "sweep"])
+    with pytest.raises(errors.InputError, match="got none"):
+        compare.runs([])
+
+
 def test_the_command_writes_files_and_refuses_in_a_line(several, tmp_path, capsys):
     folders = [str(result.folder) for result in several]
     files = [tmp_path / "table.csv", tmp_path / "table.md"]

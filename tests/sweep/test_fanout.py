@@ -11,7 +11,8 @@ import small
 from submitit.core import utils as submitit_utils
 
 from jaxdl import errors, submit
-from jaxdl.sweep import execute, fanout, plan, space
+from jaxdl.sweep import execute, fanout, plan, race, space
+from jaxdl.train import record
 
 
 class Ended:
@@ -93,21 +94,21 @@ def test_the_mesh_and_the_cache_go_along(tmp_path):
 
 def test_a_way_that_cannot_be_read_is_not_chosen_anew(tmp_path):
     mine = part(tmp_path, 3)
-    assert mine._decision() is None
+    assert race.kept(mine.folder) is None
     mine.folder.mkdir(parents=True)
-    (mine.folder / fanout.DECISION).write_text('{"together": tr')
+    (mine.folder / race.FILE).write_text('{"together": tr')
     with pytest.raises(
         errors.StorageError, match=r"decision.json must be readable, got Exp.*\. Put"
     ):
-        mine._decision()
+        race.kept(mine.folder)
 
 
 def test_a_file_is_written_whole(tmp_path, monkeypatch):
     path = tmp_path / "new" / "decision.json"
-    fanout._write(path, {"a": 1})
+    record.put_new(path, {"a": 1})
     monkeypatch.setattr(os, "replace", lambda *paths: (_ for _ in ()).throw(OSError(28, "full")))
     with pytest.raises(errors.StorageError, match="must be writable"):
-        fanout._write(path, {"a": 2})
+        record.put_new(path, {"a": 2})
     assert json.loads(path.read_text()) == {"a": 1}
 
 

@@ -142,6 +142,9 @@ def test_what_is_refused(names, asked, message):
     with pytest.raises(errors.InputError, match=message) as caught:
         hypergradient.objective(halving, names, **asked)
     assert "\n" not in str(caught.value)
+    if names == ["size"]:
+        with pytest.raises(errors.InputError, match=message):
+            hypergradient.hypergradient(halving, {"size": 3.0}, 2)
 
 
 def test_what_has_diverged_is_refused():
@@ -164,3 +167,50 @@ def test_a_loop_of_unknown_length_is_refused():
     with pytest.raises(errors.InputError, match="must have no loop of unknown length") as caught:
         hypergradient.hypergradient(looping, {"rate": 0.1}, 2)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", ["every other step", "where finite", "checkpoint", "scan"])
+def test_square_roots_inside_branches_and_loops(kind):
+    """The first feature is always 0, so that Adam's moments of it are 0 too."""
+
+    def adaptive(rate: float = 0.02) -> run.Run:
+        optimizer = optax.adam(rate)
+        if kind == "every other step":
+            optimizer = optax.MultiSteps(optimizer, 2).gradient_transformation()
+        if kind == "where finite":
+            optimizer = optax.apply_if_finite(optimizer, 3)
+        made = network()
+        model = mlp.MLP(features=(4,), classes=3, act=nn.tanh)
+        taught = gradient.supervised(model, classification.cross_entropy, optimizer)
+        step = taught.step
+        if kind == "checkpoint":
+            taught = taught._replace(step=jax.checkpoint(step))
+        if kind == "scan":
+
+            def twice(state, batch, key):
+                state, found = jax.lax.scan(lambda s, k: step(s, batch, k), state, key[None])
+                return state, jax.tree.map(lambda x: x[0], found)
+
+            taught = taught._replace(step=twice)
+        return dataclasses.replace(made, learner=taught)
+
+    _, found = hypergradient.hypergradient(adaptive, {"rate": 0.02}, 4)
+    loss = hypergradient.objective(adaptive, ["rate"], 4)
+    above, below = (float(loss({"rate": 0.02 + d})) for d in (1e-3, -1e-3))
+    assert found["rate"] == pytest.approx((above - below) / 2e-3, rel=0.02)
+
+
+def test_floats_may_be_written_as_whole_numbers():
+    def whole(rate: float = 0) -> run.Run:
+        return halving(rate)
+
+    def required(rate: float) -> run.Run:
+        return halving(rate)
+
+    assert hypergradient.hypergradient(whole, {"rate": 0.0}, 1).gradient == {"rate": -14}
+    wanted = hypergradient.hypergradient(halving, {"rate": 0.1}, 2)
+    assert hypergradient.hypergradient(required, {"rate": 0.1}, 2) == wanted
+    loss = hypergradient.objective(whole, ["rate"], 2, given={"rate": 1})
+    assert float(loss({"rate": 0.1})) == pytest.approx(wanted.value)
+    with pytest.raises(errors.InputError, match="must have a value, got none for rate"):
+        hypergradient.objective(required, ["rate"], 2)

@@ -1,16 +1,21 @@
 """Sweeps whose members learn from one another: trained, stopped, gone on with, refused."""
 
+import dataclasses
 import json
 import types
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import runs
 import small
 import test_campaign
+import test_ensemble
 
-from jaxdl.sweep import campaign, execute
-from jaxdl.train import loop, states
+from jaxdl import compare, metrics, trained
+from jaxdl.sweep import campaign, execute, report
+from jaxdl.train import loop, record, states
 
 launched, toy = test_campaign.launched, test_campaign.toy
 
@@ -49,7 +54,7 @@ def test_the_better_half_goes_on(tmp_path):
     found = by_rate(swept(tmp_path / "sweep", "halving"))
     # Of ceil(log2 5) rungs, the first is of 40 / 7 steps, so 10, and the next of 3/7: 20.
     ends = {rate: (member.status, member.step) for rate, member in found.items()}
-    assert collections_of(ends) == {("stopped early", 10): 2, ("stopped early", 20): 1} | {
+    assert collections_of(ends) == {("given up", 10): 2, ("given up", 20): 1} | {
         ("completed", 40): 2
     }
     first = {rate: found[rate].history["test/loss"][1][0] for rate in RATES}
@@ -102,7 +107,7 @@ def test_a_member_that_is_no_number_any_more(kind, tmp_path):
     outcome = small.run_all(small.walk, tmp_path / "sweep", "harm=0.0,1.0,2.0", population=kind)
     ends = [(member.status, member.step) for member in outcome.members]
     if kind == "halving":  # three, of which two go on from step 10
-        assert ends == [("completed", 40), ("failed", 20), ("stopped early", 10)]
+        assert ends == [("completed", 40), ("failed", 20), ("given up", 10)]
         return
     assert ends[0] == ("completed", 40)
     assert [status for status, _ in ends] == ["completed"] * 3
@@ -115,6 +120,85 @@ def test_seeds_can_be_halved(tmp_path):
     made = small.made(small.walk, tmp_path / "sweep", seeds=4, quiet=True, population="halving")
     outcome = campaign.run_all(made)
     assert sorted(member.step for member in outcome.members) == [10, 10, 40, 40]
+    (row,) = compare.runs([tmp_path / "sweep"]).rows
+    assert [run.status for run in row.counted] == ["completed"] * 2 and len(row.runs) == 4
+    assert report._counted(outcome.members) == "2 of 4, 2 given up"
+    (band,) = report.bands(outcome.members).values()
+    assert band["test/loss"].steps.tolist() == [10, 20, 30, 40]
+
+
+def test_what_halving_gave_up_is_in_the_table_but_in_no_ensemble(tmp_path):
+    rates = (0.01, 0.02, 0.05, 0.08)
+    outcome = swept(tmp_path / "sweep", "halving", test_ensemble.line, rates, ensemble=True)
+    found = json.loads((tmp_path / "sweep/run.json").read_text())["result"]["ensembles"]
+    assert [judged["members"] for judged in found.values()] == [2]
+    ranked = report._ranked(outcome.members, "test/loss", False)
+    statuses = [members[0].status for members in ranked]
+    assert statuses == ["completed"] * 2 + ["given up"] * 2
+    assert all(report._summed_up(members, "test/loss", "test/loss") != "-" for members in ranked)
+
+
+def test_a_member_is_loaded_with_the_values_that_its_state_was_trained_with(toy, capsys):
+    """Each rate that was drawn is in a curve; the best state's is the last one before its step."""
+    assert launched("toy --sweep rate=0.01,0.02,0.03,0.05,0.08 harm=0.0 --population pbt") == 0
+    (sweep,) = (toy / "runs/toy").iterdir()
+    rows, changed = small.table(sweep), 0
+    compared = compare.runs([sweep])
+    for (label, _), row in rows.items():
+        folder = sweep / label
+        points = [v for s, v in runs.curves(folder)["population/rate"] if s < int(row["best_step"])]
+        wanted = float(np.float32(points[-1])) if points else float(row["rate"])
+        loaded = trained.load(folder)
+        assert loaded.step == int(row["best_step"])
+        rate = loaded.launched.hyperparameters["rate"]
+        assert np.float32(rate) == np.float32(wanted) and rate == float(row["rate at best"])
+        assert record.read(folder).hyperparameters["rate"] == float(row["rate"])  # to resume
+        key, at = jax.random.key(3), jnp.ones(4)
+        state, _ = loaded.run.learner.step({**loaded.state, "at": at}, None, key)
+        noisy = at - rate * (at + 0.1 * jax.random.normal(key, (4,)))
+        np.testing.assert_allclose(state["at"], noisy, rtol=1e-6)
+        changed += rate != float(row["rate"])
+        seen = [r for r in compared.rows if r.runs[0].folder.resolve() == folder.resolve()]
+        assert float(seen[0].fact(("hyperparameter", "rate at best")) or row["rate"]) == rate
+    assert changed and "rate at best" in capsys.readouterr().out
+
+
+def test_an_ensemble_has_the_values_that_its_states_were_trained_with(tmp_path):
+    offsets = (0.5, 0.9, 1.5, 2.0, 2.5)
+    folder = tmp_path / "sweep"
+    given = f"offset={','.join(map(str, offsets))}"
+    outcome = small.run_all(shifted, folder, given, population="pbt", ensemble=True)
+    judged = json.loads((folder / "run.json").read_text())["result"]["ensembles"]["all/test"]
+    used = [{**m.setting, **m.bred}["offset"] for m in outcome.members]
+    assert used != list(offsets)
+    made, squares = shifted(), []
+    shape = small.shape(made)
+    for member, offset in zip(outcome.members, used, strict=True):
+        at = np.asarray(states.best(member.folder, shape).state["at"], np.float64)
+        test = test_ensemble.TEST
+        squares.append(np.mean((test["input"] @ at + offset - test["input"].sum(1)) ** 2))
+    np.testing.assert_allclose(judged["mean_loss"], np.mean(squares), rtol=1e-4)
+
+
+@KINDS
+def test_gone_on_with_on_other_devices(kind, tmp_path, monkeypatch):
+    whole = swept(tmp_path / "whole", kind, paced, mesh={"member": 2})
+    with monkeypatch.context() as patch:
+        caught = types.SimpleNamespace(Catcher=lambda: runs.StopAfter(3))
+        patch.setattr(loop, "stop", caught)
+        begun = swept(tmp_path / "sweep", kind, paced, mesh={"member": 2})
+    assert begun.status == "stopped"
+    outcome = swept(tmp_path / "sweep", kind, paced, mesh={"member": 1})
+    assert outcome.status == "completed"
+    for one, other in zip(outcome.members, whole.members, strict=True):
+        assert (one.status, one.step) == (other.status, other.step)
+        np.testing.assert_allclose(one.best[1], other.best[1], rtol=1e-4)
+
+
+def test_a_score_that_is_infinite_is_nobodys_parent(tmp_path):
+    outcome = small.run_all(endless, tmp_path / "sweep", "rate=0.01,0.02,0.5", population="pbt")
+    parents = [member.history["population/parent"][1] for member in outcome.members]
+    assert parents[2][0] != 2 and 2 not in {int(found[0]) for found in parents}
 
 
 def test_a_folder_of_another_kind_is_refused(toy, capsys):
@@ -166,6 +250,27 @@ def test_what_an_experiment_may_not_be(sweep, kind, message, tmp_path):
 
 def paced(rate: float = 0.1):
     return small.walk(rate, chunk=5)
+
+
+def shifted(offset: float = 0.0):
+    """Whose score is best where its offset is low, and which goes on getting better."""
+    made = test_ensemble.line(0.05, offset)
+
+    def evaluate(state, batch, key):
+        return {"loss": metrics.Mean.of(jnp.abs(state["at"]) + offset)}
+
+    learner = made.learner._replace(evaluate=evaluate)
+    return dataclasses.replace(made, learner=learner, monitor=small.walk().monitor)
+
+
+def endless(rate: float = 0.1):
+    """A score of negative infinity, the lowest, where the rate is high."""
+    made = small.walk(rate)
+
+    def evaluate(state, batch, key):
+        return {"loss": metrics.Mean.of(jnp.where(rate > 0.3, -jnp.inf, jnp.abs(state["at"])))}
+
+    return dataclasses.replace(made, learner=made.learner._replace(evaluate=evaluate))
 
 
 def patient(rate: float = 0.1):

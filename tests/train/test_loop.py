@@ -224,7 +224,11 @@ def test_summaries_of_every_kind_and_a_profile(tmp_path):
     steps, values = result.history["shown/random"]
     assert steps.tolist() == [4, 8]
     assert values[0] != values[1]
-    assert list(tmp_path.glob("run/plugins/profile/*/*.xplane.pb"))
+    (trace,) = tmp_path.glob("run/plugins/profile/*/*.xplane.pb")
+    planes = jax.profiler.ProfileData.from_file(str(trace)).planes
+    events = [event for plane in planes for line in plane.lines for event in line.events]
+    marked = [dict(event.stats)["step_num"] for event in events if event.name == "train"]
+    assert marked and set(marked) <= {3, 4}
     tags = runs.accumulated(tmp_path / "run").Tags()
     assert tags["images"] == ["shown/image"]
     assert {"shown/weights", "shown/text", "run/command", "run/versions"} <= {*tags["tensors"]}

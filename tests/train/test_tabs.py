@@ -15,13 +15,15 @@ from google.protobuf import text_format
 from PIL import Image
 from sklearn import metrics as curves
 from tensorboard.compat.proto import graph_pb2
+from tensorboard.plugins.custom_scalar import layout_pb2
+from tensorboard.plugins.projector import projector_config_pb2
 
 from jaxdl import errors, metrics, summary
 from jaxdl.data import batches
 from jaxdl.learners import gradient
 from jaxdl.losses import classification
 from jaxdl.models import mlp, rnn
-from jaxdl.train import confusion, graph, tensorboard
+from jaxdl.train import charts, confusion, graph, projector, tensorboard
 
 RATE = 8000
 TONES = 0.5 * np.sin(np.arange(2 * 400).reshape(2, 400) / (2 + np.arange(2)[:, None]))
@@ -249,16 +251,28 @@ def test_graph_of_a_recurrent_network_has_its_body_once():
 
 
 def test_resumed_run_keeps_its_graph_and_layout(tmp_path, monkeypatch):
-    from jaxdl.train import training
-
     with monkeypatch.context() as patch:
         patch.setattr("jaxdl.train.stop.Catcher", lambda: runs.StopAfter(3))
         stopped = runs.train(runs.linear(chunk=10), tmp_path)
-    assert stopped.status == "stopped" and training
-    runs.train(runs.linear(chunk=10), tmp_path)
+    assert (stopped.status, stopped.step) == ("stopped", 30)
+    tensorboard.Writer(tmp_path, 30).close()  # as a resumed run begins
     reader = runs.accumulated(tmp_path)
     assert len(reader.Graph().node) > 3
-    assert "custom_scalars__config__" in reader.Tags()["tensors"]
+    assert [one.step for one in reader.Tensors(charts.TAG)] == [20]
+
+
+def test_layout_grows_with_the_curves(tmp_path):
+    """Training is logged for the first time after two evaluations."""
+    runs.train(runs.linear(log_every=20, eval_every=10, chunk=10), tmp_path)
+    found = runs.accumulated(tmp_path).Tensors(charts.TAG)
+    titles = {
+        one.step: [
+            category.title
+            for category in layout_pb2.Layout.FromString(one.tensor_proto.string_val[0]).category
+        ]
+        for one in found
+    }
+    assert titles == {10: ["test"], 20: ["training and test", "speed"]}
 
 
 def test_confusion_is_as_dark_as_its_share():
@@ -309,7 +323,69 @@ def test_embeddings_of_two_tags_and_of_a_later_step(tmp_path):
         )
         writer.show(2, {"a": summary.Embedding(np.ones((3, 2)))})
     config = (tmp_path / "projector_config.pbtxt").read_text()
-    assert config.count("embeddings {") == 2 and "projector/b_c/sprite.png" in config
+    assert config.count("embeddings {") == 2 and "projector/b%2Fc/sprite.png" in config
     np.testing.assert_array_equal(
-        np.loadtxt(tmp_path / "projector" / "a" / "vectors.tsv"), np.ones((3, 2))
+        np.loadtxt(tmp_path / "projector" / "a" / "vectors.tsv"), [[1, 1, 0]] * 3
     )
+
+
+def points(count):
+    return summary.Embedding(np.full((count, 3), count), {"label": range(count)})
+
+
+def listed(folder):
+    """Tag -> the shape in the list; each file that it names is there and has as many lines."""
+    config = projector_config_pb2.ProjectorConfig()
+    text_format.Parse((folder / projector.CONFIG).read_text(), config)
+    for one in config.embeddings:
+        for name in (one.tensor_path, one.metadata_path):
+            assert len((folder / name).read_text().split("\n")[: one.tensor_shape[0]]) > 1
+    return {one.tensor_name: list(one.tensor_shape) for one in config.embeddings}
+
+
+def test_each_tag_of_an_embedding_has_a_folder_of_its_own(tmp_path):
+    with tensorboard.Writer(tmp_path) as writer:
+        writer.show(1, {"a/b": points(2), "a_b": points(3), "a%2Fb": points(4), "..a": points(5)})
+        for tag in ("", ".", ".."):
+            with pytest.raises(errors.InputError, match="must name a folder"):
+                writer.show(1, {tag: points(2)})
+    assert listed(tmp_path) == {"a/b": [2, 3], "a_b": [3, 3], "a%2Fb": [4, 3], "..a": [5, 3]}
+    for tag, (count, _) in listed(tmp_path).items():
+        name = tag.replace("%", "%25").replace("/", "%2F")
+        found = np.loadtxt(tmp_path / "projector" / name / "vectors.tsv")
+        np.testing.assert_array_equal(found, np.full((count, 3), count))
+
+
+def test_embeddings_are_cut_like_curves(tmp_path):
+    own = 'embeddings { tensor_name: "own" tensor_path: "own.tsv" metadata_path: "own.tsv" }'
+    with tensorboard.Writer(tmp_path) as writer:
+        writer.show(10, {"early": points(2)})
+        writer.show(20, {"late": points(3)})
+    tensorboard.Writer(tmp_path, 10).close()
+    assert listed(tmp_path) == {"early": [2, 3]}
+    assert not (tmp_path / "projector" / "late").exists()
+    (tmp_path / projector.CONFIG).write_text(own)  # a user's script wrote it
+    with tensorboard.Writer(tmp_path) as writer:
+        assert 'name: "own"' in (tmp_path / projector.CONFIG).read_text()
+        (tmp_path / projector.CONFIG).write_text("embeddings { torn")
+        writer.show(10, {"early": points(4)})
+    assert listed(tmp_path) == {"early": [4, 3]}
+    tensorboard.Writer(tmp_path).close()
+    assert listed(tmp_path) == {}
+
+
+def test_points_never_stand_beside_labels_of_other_points(tmp_path, monkeypatch):
+    """A disk that is full, or a kill, between two of an embedding's files."""
+    replace = projector._replace
+
+    def fails(path, content):
+        if path.name == "metadata.tsv":
+            raise OSError(28, "No space left on device")
+        replace(path, content)
+
+    with tensorboard.Writer(tmp_path) as writer:
+        writer.show(10, {"a": points(2), "b": points(2)})
+        monkeypatch.setattr(projector, "_replace", fails)
+        with pytest.raises(errors.StorageError, match="No space"):
+            writer.show(20, {"a": points(3)})
+    assert listed(tmp_path) == {"b": [2, 3]}

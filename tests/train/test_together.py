@@ -4,10 +4,12 @@ import dataclasses
 import json
 
 import jax.numpy as jnp
+import numpy as np
 import pytest
 import runs
 
 from jaxdl import errors, learner, metrics, run
+from jaxdl.data import batches
 from jaxdl.train import checkpoint, lock, loop, program, progress
 
 
@@ -94,6 +96,25 @@ def test_one_of_several_that_run_one_after_another_can_be_resumed(tmp_path):
     with pytest.raises(errors.NonFiniteError):
         runs.train(counting(1.0), tmp_path / "bad", program=program.Program(counting(1.0), 0, None))
     assert outcome(tmp_path / "bad")["status"] == "failed"
+
+
+def confused(bad=0.0):
+    def evaluate(state, batch, key):
+        return {"confusion": metrics.Confusion.of(batch, batch, 2)}
+
+    tests = {"test": batches.once(np.arange(4) % 2, 4)}
+    monitor = run.Highest("test/confusion/accuracy")
+    what = counting(bad, eval_every=10, tests=tests, monitor=monitor)
+    return dataclasses.replace(what, learner=what.learner._replace(evaluate=evaluate))
+
+
+def test_pictures_of_members_are_those_of_the_end(tmp_path):
+    """256 of them at each evaluation would take longer than the training."""
+    together(tmp_path, (0, 0), confused)
+    runs.train(confused(), tmp_path / "alone")
+    for name, steps in (("a", [40]), ("b", [40]), ("alone", [10, 20, 30, 40])):
+        shown = runs.accumulated(tmp_path / name).Images("test/confusion")
+        assert [one.step for one in shown] == steps
 
 
 def test_a_group_in_use_is_refused(tmp_path):
