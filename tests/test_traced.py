@@ -57,6 +57,8 @@ def test_the_gradient_learner_takes_traced_numbers(name):
 SHAPING = {
     "digits_fedprox": {"concentration"},
     "digits_mae": {"ratio"},
+    "digits_calibration": {"coverage"},
+    "digits_explain": {"clutter", "noise"},
     "ising_vqe": {"field"},
     "motion_conv3d": {"noise"},
     "patterns_hopfield": {"flipped"},
