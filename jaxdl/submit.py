@@ -36,6 +36,7 @@ REQUEUES = 100  # after the time limit; after a preemption any number
 HOLD_SECONDS = 600  # that a preempted job waits for SLURM to end or to requeue it
 YEAR = 60 * 24 * 365  # minutes: local jobs have no limit
 ASKED = "SIGINT"  # what a job of SLURM's gets from a launcher that is asked to stop
+LATE_SECONDS = 120.0  # a local job that is cancelled may take to save and to end
 POLL_SECONDS = 0.2
 QUEUE_SECONDS = 20.0  # between looks at SLURM's queue
 STOP_SECONDS = 4.0  # likewise once its jobs are to stop
@@ -164,8 +165,13 @@ def map(
     except BaseException:
         for job in running.values():
             job.cancel()
+        late = time.monotonic() + LATE_SECONDS
         while not array and not all(job.done() for job in running.values()):
-            time.sleep(POLL_SECONDS)  # submitit kills what does not end by itself
+            if time.monotonic() > late:  # one that was only beginning may not have heard
+                for job in running.values():
+                    with contextlib.suppress(ProcessLookupError):
+                        os.killpg(int(job.job_id), signal.SIGKILL)  # a session of its own
+            time.sleep(POLL_SECONDS)
         raise
     return jobs
 

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import types
 
 import pytest
 import runs
@@ -207,6 +208,43 @@ def test_what_runs_is_cancelled_with_the_caller(tmp_path):
         submit.map(executor, time.sleep, [0.1, 600], 2, stop)
     left = [int(path.name.split("_")[0]) for path in tmp_path.glob("*_submitted.pkl")]
     until(lambda: not any(alive(job) for job in left), "the end of the others", seconds=30)
+
+
+class Deaf:
+    """A local job that does not hear that it is cancelled, as one that was only beginning."""
+
+    def __init__(self):
+        words = [sys.executable, "-c", "import signal, time\nsignal.signal(2, 1)\ntime.sleep(600)"]
+        self.process = subprocess.Popen(words, start_new_session=True)
+        self.job_id = str(self.process.pid)
+
+    def done(self):
+        return self.process.poll() is not None
+
+    def cancel(self):
+        self.process.send_signal(signal.SIGINT)
+
+
+def test_a_cancelled_job_that_does_not_end_is_killed(monkeypatch):
+    monkeypatch.setattr(submit, "LATE_SECONDS", 0.5)
+    monkeypatch.setattr(submit, "_share_gpus", lambda executor, lane, count: None)
+    jobs = []
+
+    def submitted(function, item):
+        jobs.append(Deaf())
+        return jobs[0]
+
+    def interrupted():
+        if jobs:
+            time.sleep(1)  # until it does not hear
+            raise KeyboardInterrupt
+        return False
+
+    with pytest.raises(KeyboardInterrupt):
+        submit.map(
+            types.SimpleNamespace(submit=submitted), time.sleep, [1], 1, stopping=interrupted
+        )
+    assert jobs[0].process.returncode == -signal.SIGKILL
 
 
 def test_a_local_job_gets_a_free_lane_of_gpus(monkeypatch):
