@@ -375,8 +375,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _command(words: list[str]) -> int:
-    console = rich.console.Console(highlight=False)
-    console.width = min(console.width, manual.WIDTH)
+    console = manual.terminal()
     options = tyro.cli(Options, args=words, prog="python -m jaxdl.compare")
     if not options.runs:
         raise errors.InputError("RUNS must be folders of runs or of sweeps, got none.")

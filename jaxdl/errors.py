@@ -49,6 +49,14 @@ class FaultError(UserError, RuntimeError):
     exit_code = 1
 
 
+def in_a_line(error: Exception) -> str:
+    """The first line of what an exception says; of a fault of the program, after its kind."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    if isinstance(error, UserError):
+        return "".join(lines[:1])
+    return ": ".join([type(error).__name__, *lines[:1]])
+
+
 def needed(thing: str, name: str) -> Any:
     """A module of a library that not everybody has; MissingError says how to install it.
 

@@ -83,7 +83,7 @@ def _tried(make: Callable[[], _Made]) -> _Made:
     try:
         return make()
     except Exception as error:  # whatever a model's code, or a platform, does not allow
-        return _Made({"missing": _line(error)}, {})
+        return _Made({"missing": errors.in_a_line(error)}, {})
 
 
 # --- functions of trees, as functions of their arrays
@@ -141,7 +141,7 @@ def _predict(found: trained.Trained, platforms: Sequence[str], batch: learner.Ba
         if given:
             raise
         raise errors.InputError(
-            f"it takes other batches than the tests have ({_line(error)}); "
+            f"it takes other batches than the tests have ({errors.in_a_line(error)}); "
             "jaxdl.export.write(run, batch=…) takes an example of one"
         ) from error
     notes: list[str] = []
@@ -151,7 +151,7 @@ def _predict(found: trained.Trained, platforms: Sequence[str], batch: learner.Ba
         codes = _portable(functools.partial(function, shapes), platforms, notes, arrays, free)
         some = free
     except Exception as error:  # of a size that is no number, whatever a model's code meets
-        notes = [f"batches of this size alone: {_line(error)}"] if some else []
+        notes = [f"batches of this size alone: {errors.in_a_line(error)}"] if some else []
         codes = _portable(fixed, platforms, notes, arrays, some)
     outputs = _given(codes)
     return _described("predict", codes, notes, state=arrays, batch=some, outputs=outputs)
@@ -205,7 +205,7 @@ def _portable(
             failed[name] = error
     if not codes:
         raise failed[platforms[0]]
-    notes += [f"not for {name}: {_line(error)}" for name, error in failed.items()]
+    notes += [f"not for {name}: {errors.in_a_line(error)}" for name, error in failed.items()]
     return codes
 
 
@@ -302,13 +302,6 @@ def _check_folder(folder: pathlib.Path) -> None:
         )
 
 
-def _line(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    if isinstance(error, errors.UserError):
-        return lines[0]
-    return ": ".join([type(error).__name__, *lines[:1]])
-
-
 # --- the command
 
 
@@ -332,8 +325,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _command(words: list[str]) -> int:
-    console = rich.console.Console(highlight=False)
-    console.width = min(console.width, manual.WIDTH)
+    console = manual.terminal()
     options = tyro.cli(Options, args=words, prog="python -m jaxdl.export")
     _check_platforms(options.platforms)
     folder = trained.find(options.run, options.logdir)

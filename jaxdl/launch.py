@@ -14,8 +14,6 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import rich.console
-
 from jaxdl import cluster, command, errors, experiment, hyperparameters, manual
 from jaxdl import options as opt
 from jaxdl.train import stop
@@ -81,8 +79,7 @@ class _Launching(NamedTuple):
 
 
 def _command(argv: Sequence[str]) -> int:
-    console = rich.console.Console(highlight=False)
-    console.width = min(console.width, manual.WIDTH)
+    console = manual.terminal()
     if not argv:
         manual.show_list(console)
         return 0

@@ -14,6 +14,13 @@ COMMAND = "python -m jaxdl.launch"
 WIDTH = 100  # wider lines are hard to read
 
 
+def terminal() -> rich.console.Console:
+    """Where a command prints, no wider than what is read with ease."""
+    console = rich.console.Console(highlight=False)
+    console.width = min(console.width, WIDTH)
+    return console
+
+
 def show_list(console: rich.console.Console) -> None:
     """Every experiment with the first line of its docstring, folder by folder."""
     by_folder: dict[pathlib.Path, list[pathlib.Path]] = {}

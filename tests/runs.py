@@ -12,7 +12,7 @@ import numpy as np
 import optax
 from tensorboard.backend.event_processing import event_accumulator
 
-from jaxdl import learner, metrics, run
+from jaxdl import experiment, learner, metrics, run
 from jaxdl.data import batches, streams
 from jaxdl.learners import gradient
 from jaxdl.losses import classification
@@ -87,6 +87,14 @@ def plain(taught, size=4, **changes):
 def launched(seed=0, experiment="small", source=None, **hyperparameters):
     """What the launcher would say that the user launched."""
     return record.Launched(experiment, source, hyperparameters, seed, "python -m jaxdl.launch")
+
+
+def of_experiment(name, logdir, **values):
+    """The result of an experiment of the catalogue, run quietly in a folder of `logdir`."""
+    path = TESTS.parent / "experiments" / f"{name}.py"
+    what = experiment.File(path).function(**values)
+    told = launched(experiment=name, source=path, **values)
+    return loop.train(what, logdir / name / "run", told, quiet=True)
 
 
 def train(what, folder, seed=0, **options):

@@ -9,8 +9,6 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-import rich.console
-
 from jaxdl import command, errors, experiment, manual
 
 PARTS = {
@@ -30,8 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _command(words: list[str]) -> int:
-    console = rich.console.Console(highlight=False)
-    console.width = min(console.width, manual.WIDTH)
+    console = manual.terminal()
     if not words or words[0] in ("-h", "--help"):
         console.print(f"{USAGE}\n")
         for name, line in PARTS.items():

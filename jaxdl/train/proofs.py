@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxdl import errors, learner, metrics
+from jaxdl import learner, metrics
 from jaxdl import run as runs
 from jaxdl.data import batches, streams
 from jaxdl.train import loop, members, record
@@ -310,10 +310,3 @@ def tolerance(program: programs.Program) -> float:
     """How far curves may be apart, by the precision the step computes in."""
     text = str(program.jaxpr)
     return HALF_TOLERANCE if "bf16[" in text or ":f16[" in text else TOLERANCE
-
-
-def explained(error: Exception) -> str:
-    """An exception in one line."""
-    said = str(error).strip().splitlines()
-    kind = "" if isinstance(error, errors.UserError) else f"{type(error).__name__}: "
-    return f"{kind}{said[0] if said else ''}"

@@ -83,7 +83,7 @@ def _tried(prove: Callable[[], proofs.Proof]) -> proofs.Proof:
     try:
         return prove()
     except Exception as error:
-        return proofs.Proof(float("inf"), note=proofs.explained(error))
+        return proofs.Proof(float("inf"), note=errors.in_a_line(error))
 
 
 def table(

@@ -3,7 +3,6 @@
 import dataclasses
 import json
 import math
-import pathlib
 import sys
 import types
 from typing import NamedTuple
@@ -14,23 +13,15 @@ import pytest
 import runs
 from tensorboard.backend.event_processing import event_accumulator
 
-from jaxdl import errors, experiment, summary, trained
+from jaxdl import errors, summary, trained
 from jaxdl.analyse import __main__ as command
 from jaxdl.analyse import report
-from jaxdl.train import loop
-
-ROOT = pathlib.Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
 def result(tmp_path_factory):
     """A run of a perceptron of eight units that has learnt for four steps, best at one of them."""
-    path = ROOT / "experiments" / "digits_mlp.py"
-    values = {"width": 8, "steps": 4}
-    launched = runs.launched(experiment=path.stem, source=path, **values)
-    what = experiment.File(path).function(**values)
-    folder = tmp_path_factory.mktemp("runs") / path.stem / "run"
-    return loop.train(what, folder, launched, quiet=True)
+    return runs.of_experiment("digits_mlp", tmp_path_factory.mktemp("runs"), width=8, steps=4)
 
 
 def test_the_best_state_gives_the_best_evaluation(result):

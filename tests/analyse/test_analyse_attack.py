@@ -1,28 +1,20 @@
 """The command that attacks a trained run, on a tiny one, from its words to the files it leaves."""
 
 import json
-import pathlib
 
 import numpy as np
 import pytest
 import runs
 
-from jaxdl import errors, experiment, trained
+from jaxdl import errors, trained
 from jaxdl.analyse import __main__ as command
 from jaxdl.analyse import attack
-from jaxdl.train import loop
-
-ROOT = pathlib.Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    path = ROOT / "experiments" / "digits_mlp.py"
-    values = {"width": 16, "depth": 1, "steps": 150}
-    launched = runs.launched(experiment=path.stem, source=path, **values)
-    folder = tmp_path_factory.mktemp("runs") / path.stem / "run"
-    loop.train(experiment.File(path).function(**values), folder, launched, quiet=True)
-    return folder
+    logdir = tmp_path_factory.mktemp("runs")
+    return runs.of_experiment("digits_mlp", logdir, width=16, depth=1, steps=150).folder
 
 
 def test_it_attacks_a_run(folder, capsys):

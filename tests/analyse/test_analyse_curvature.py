@@ -1,28 +1,20 @@
 """The command's tables of a trained run: the examples are those of the run, their numbers right."""
 
-import pathlib
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 import runs
 
-from jaxdl import errors, experiment, trained
+from jaxdl import errors, trained
 from jaxdl.analyse import curvature
-from jaxdl.train import loop
-
-ROOT = pathlib.Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
 def found(tmp_path_factory):
-    path = ROOT / "experiments" / "digits_mlp.py"
-    values = {"width": 4, "depth": 1, "steps": 20}
-    launched = runs.launched(experiment=path.stem, source=path, **values)
-    folder = tmp_path_factory.mktemp("runs") / path.stem / "run"
-    loop.train(experiment.File(path).function(**values), folder, launched, quiet=True)
-    return trained.load(folder)
+    logdir = tmp_path_factory.mktemp("runs")
+    result = runs.of_experiment("digits_mlp", logdir, width=4, depth=1, steps=20)
+    return trained.load(result.folder)
 
 
 def test_the_tables(found):

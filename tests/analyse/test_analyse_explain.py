@@ -10,7 +10,7 @@ import optax
 import pytest
 import runs
 
-from jaxdl import errors, experiment, learner, run, trained
+from jaxdl import errors, learner, run, trained
 from jaxdl.analyse import __main__ as command
 from jaxdl.analyse import explain
 from jaxdl.analysis import attribution, rollout
@@ -19,19 +19,12 @@ from jaxdl.data import batches
 from jaxdl.learners import gradient
 from jaxdl.losses import classification
 from jaxdl.models import bert, cnn, mlp, rnn, vit
-from jaxdl.train import loop
-
-ROOT = pathlib.Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
 def images(tmp_path_factory):
-    path = ROOT / "experiments" / "digits_cnn.py"
-    values = {"width": 2, "steps": 4}
-    launched = runs.launched(experiment=path.stem, source=path, **values)
-    folder = tmp_path_factory.mktemp("runs") / path.stem / "run"
-    loop.train(experiment.File(path).function(**values), folder, launched, quiet=True)
-    return folder
+    logdir = tmp_path_factory.mktemp("runs")
+    return runs.of_experiment("digits_cnn", logdir, width=2, steps=4).folder
 
 
 def of(taught, inputs):

@@ -8,23 +8,18 @@ import numpy as np
 import pytest
 import runs
 
-from jaxdl import errors, experiment, trained
+from jaxdl import errors, trained
 from jaxdl.analyse import __main__ as command
 from jaxdl.analyse import fairness
 from jaxdl.data import batches
-from jaxdl.train import loop
-
-PATH = pathlib.Path(__file__).parents[2] / "experiments" / "loans_fairness.py"
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """A run of a perceptron of four units that has learnt for thirty steps without mitigation."""
     values = {"width": 4, "steps": 30, "learning_rate": 0.05, "mitigation": "none"}
-    what = experiment.File(PATH).function(**values)
-    launched = runs.launched(experiment=PATH.stem, source=PATH, **values)
-    folder = tmp_path_factory.mktemp("runs") / PATH.stem / "run"
-    return loop.train(what, folder, launched, quiet=True).folder
+    logdir = tmp_path_factory.mktemp("runs")
+    return runs.of_experiment("loans_fairness", logdir, **values).folder
 
 
 def test_the_command_tells_of_groups(folder, capsys):

@@ -1,7 +1,6 @@
 """The command `embed`: a layer's points in the projector, pictures, and scores beside controls."""
 
 import json
-import pathlib
 
 import numpy as np
 import pytest
@@ -10,24 +9,16 @@ from google.protobuf import text_format
 from tensorboard.backend.event_processing import event_accumulator
 from tensorboard.plugins.projector import projector_config_pb2
 
-from jaxdl import errors, experiment
+from jaxdl import errors
 from jaxdl.analyse import __main__ as command
 from jaxdl.analyse import embed
-from jaxdl.train import loop
-
-ROOT = pathlib.Path(__file__).parents[2]
-
-
-def trained(folder, name, **values):
-    path = ROOT / "experiments" / f"{name}.py"
-    launched = runs.launched(experiment=path.stem, source=path, **values)
-    what = experiment.File(path).function(**values)
-    return loop.train(what, folder / name / "run", launched, quiet=True).folder
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    return trained(tmp_path_factory.mktemp("runs"), "digits_mlp", width=16, steps=200)
+    return runs.of_experiment(
+        "digits_mlp", tmp_path_factory.mktemp("runs"), width=16, steps=200
+    ).folder
 
 
 def test_embed(folder, capsys):

@@ -13,10 +13,8 @@ import pytest
 import runs
 import tokenizers
 
-from jaxdl import experiment
 from jaxdl.models import pretrained
 from jaxdl.nn import decoding
-from jaxdl.train import loop
 
 ROOT = pathlib.Path(__file__).parents[2]
 
@@ -32,10 +30,7 @@ def chat():
 def folder(tmp_path_factory):
     """A run of a tiny language model."""
     values = {"width": 8, "length": 8, "batch_size": 4, "steps": 2, "test_bytes": 200}
-    path = ROOT / "experiments" / "stdlib_lstm.py"
-    launched = runs.launched(experiment=path.stem, source=path, **values)
-    what = experiment.File(path).function(**values)
-    return loop.train(what, tmp_path_factory.mktemp("chat") / "run", launched, quiet=True).folder
+    return runs.of_experiment("stdlib_lstm", tmp_path_factory.mktemp("chat"), **values).folder
 
 
 @pytest.fixture
