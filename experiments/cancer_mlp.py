@@ -42,5 +42,6 @@ def experiment(
         train=batches.shuffled(train, batch_size),
         tests={"test": batches.once(test, 1024)},
         steps=steps,
+        names=tabular.names("cancer"),
         expect=AtLeast("test/accuracy", 0.975),
     )

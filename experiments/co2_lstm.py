@@ -46,5 +46,6 @@ def experiment(
         train=batches.shuffled(split.train, batch_size),
         tests={"test": batches.once(split.test, 600)},
         steps=steps,
+        names=series.VARIABLES,
         expect=AtMost("test/ppm", 0.55),
     )

@@ -55,6 +55,7 @@ def experiment(
         train=batches.shuffled(train, batch_size),
         tests={"test": batches.once(test, 512)},
         steps=steps,
+        names=words,
         rules=bert.RULES,
         expect=AtLeast("test/accuracy", 0.98),
     )

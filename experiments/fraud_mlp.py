@@ -33,7 +33,7 @@ def experiment(
     steps: int = 2500,
 ) -> Run:
     """AdamW on the cross-entropy, a member for each fold; nothing is weighted or drawn again."""
-    train, test = _folds(file, target, division)
+    (train, test), names = _folds(file, target, division)
     model = mlp.MLP(features=(width, width), classes=2, dropout=dropout)
     schedule = optax.cosine_decay_schedule(learning_rate, steps)
     taught = gradient.supervised(
@@ -45,15 +45,17 @@ def experiment(
         train=batches.shuffled(train, batch_size),
         tests={"test": batches.once(test, 8000)},
         steps=steps,
+        names=names,
         expect=None if file else AtLeast("test/ranking/average_precision", 0.87),
     )
 
 
-def _folds(file: str, target: str, division: int) -> splits.Folds:
+def _folds(file: str, target: str, division: int) -> tuple[splits.Folds, tuple[str, ...]]:
+    """And the names of the features, of a file's."""
     if not file:
-        return fraud.folds(FOLDS, division)
+        return fraud.folds(FOLDS, division), ()
     table = tables.read(file, target)
     if len(table.classes) != 2:
         raise errors.InputError(f"{target!r} must be of two classes, got {len(table.classes)}.")
     train, test, _ = table.folds(FOLDS, division)
-    return splits.Folds(train, test)
+    return splits.Folds(train, test), table.names

@@ -58,6 +58,7 @@ def experiment(
         train=batches.windows(corpus.train, length, batch_size, augment=hiding.augment),
         tests={"test": batches.once(hiding.once(windows, seed=0), 128)},
         steps=steps,
+        names=text.NAMES,
         rules=bert.RULES,
         expect=AtMost("test/bits", 1.9),
     )

@@ -63,6 +63,7 @@ def experiment(
         train=batches.windows(corpus.train, length, batch_size),
         tests={"test": batches.windows_once(corpus.test[:test_bytes], length, 64)},
         steps=steps,
+        names=text.NAMES,
         summaries={"sample": lambda state, key: sample(model, state.params, key)},
         expect=AtMost("test/bits", 2.05 if steps < LONG else 1.85),
         rules=gpt.RULES,

@@ -36,6 +36,7 @@ def experiment(
         train=batches.windows(corpus.train, length, batch_size),
         tests={"test": batches.windows_once(corpus.test[:test_bytes], length, 64)},
         steps=steps,
+        names=text.NAMES,
         expect=AtMost("test/bits", 2.25),
         rules=mamba.RULES,
     )

@@ -50,5 +50,6 @@ def experiment(
         train=batches.shuffled(split.train, members * batch_size),
         tests={"test": batches.once(split.test, 59)},
         steps=steps,
+        names=series.VARIABLES,
         expect=AtMost("test/rmse", 0.38),
     )

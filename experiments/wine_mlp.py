@@ -41,5 +41,6 @@ def experiment(
         train=batches.shuffled(train, batch_size),
         tests={"test": batches.once(test, 256)},
         steps=steps,
+        names=tabular.names("wine"),
         expect=AtLeast("test/accuracy", 0.97),
     )

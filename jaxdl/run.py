@@ -100,6 +100,8 @@ class Run:
     monitor: which evaluation is the best, Highest("test/accuracy") or Lowest("test/loss"); None
         takes the first metric of `expect`, else the loss of the first test.
     patience: stop after so many evaluations without a better one; None never does.
+    names: what explanations call the inputs' parts: tokens by their number, the features of a
+        table, the variables of a series.
     summaries: tag -> function (state, key) -> what is shown at an evaluation: an Image, a Text or
         another kind of jaxdl/summary.py, a float, or several of them by name, as "tag/name".
     expect: the score this run is to reach, or several, for the README's table and tools/scores.py.
@@ -122,6 +124,7 @@ class Run:
     keep: int = 2
     monitor: Highest | Lowest | None = None
     patience: int | None = None
+    names: Sequence[str] = ()
     summaries: Mapping[str, Show] = dataclasses.field(default_factory=dict)
     expect: AtLeast | AtMost | Sequence[AtLeast | AtMost] | None = None
     strategy: Strategy = "auto"

@@ -12,10 +12,16 @@ import numpy as np
 
 from jaxdl import errors, learner, summary, trained
 from jaxdl.analyse import report
-from jaxdl.analysis import attribution, explain, heat, pointing, visualise
+from jaxdl.analysis import attribution, explain, pointing, sheets, visualise
 from jaxdl.data import batches
 
 _MOST = 20  # features in the table, the largest first
+_PLACES = {
+    "images": "largest (row column)",
+    "text": "largest",
+    "table": "largest",
+    "series": "largest (step)",
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,7 +54,8 @@ class Options:
     """Of rollout: the token that the output reads; unless given, the last one of a causal model or
     of one with outputs for every token, else the first."""
     names: pathlib.Path | None = None
-    """A file with a line for each token, from number 0 on, or for each feature of a table."""
+    """A file with a line for each token, from number 0 on, for each feature of a table, or for each
+    variable of a series; the run's own names unless given."""
     best_inputs: bool = False
     """Also make the image that each class would most like to see."""
 
@@ -67,7 +74,7 @@ def analyse(found: trained.Trained, options: Options) -> report.Report:
     """A table of the methods, one of the examples and, of a table, one of its features."""
     _check(options)
     predict = found.predictor("An explanation")
-    names = _names(options.names)
+    names = _names(options.names) if options.names else found.run.names
     every = trained.examples(found.test(options.test), options.examples + options.background)
     _check_background(options, len(jax.tree.leaves(every)[0]))
     every = jax.tree.map(jnp.asarray, every)
@@ -103,10 +110,11 @@ def analyse(found: trained.Trained, options: Options) -> report.Report:
             f"The network must suit one of the methods, got none. {' '.join(left)}"
         )
     target = np.broadcast_to(np.asarray(target), len(batch["input"]))
-    tables = [_methods(made, left), _examples(batch, target, score, made, names)]
+    examples = _examples(batch, target, score, made, names)
+    tables = [_methods(made, left), examples]
     if kind == "table":
         tables.append(_features(made, names))
-    shown = _shown(made, batch["input"], names)
+    shown = _shown(made, batch["input"], names, [_caption(row) for row in examples.rows])
     if options.best_inputs:
         shown["explain/best_inputs"] = _best(predict, found.state, batch)
     return report.Report(tables, shown)
@@ -152,9 +160,7 @@ def _check_kind(options: Options, kind: explain.Kind, score: attribution.Score, 
         )
 
 
-def _names(path: pathlib.Path | None) -> list[str]:
-    if path is None:
-        return []
+def _names(path: pathlib.Path) -> list[str]:
     try:
         return path.expanduser().read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
@@ -193,11 +199,7 @@ def _off(
     """
     if name not in explain.ADDING:
         return None
-    empty = settings.background
-    if empty is None or name == "integrated_gradients":  # which starts from the baseline alone
-        empty = jnp.full_like(x[:1], settings.baseline)
-    before = jnp.stack([score(jnp.broadcast_to(one, x.shape)) for one in empty]).mean(0)
-    change = score(x) - before
+    change = score(x) - explain.of_nothing(name, score, x, settings)
     miss = jnp.abs(values.reshape(len(x), -1).sum(1) - change)
     return float(miss.sum() / jnp.abs(change).sum())
 
@@ -242,9 +244,19 @@ def _examples(
             said = [" ".join(map(str, place)) for place in places]
         given = batch.get("target")
         actual = "" if given is None or given.ndim > 1 else str(given[i])
-        rows.append((i, actual, int(target[i]), float(scores[i]), ", ".join(said)))
-    head = ("example", "target", "output", "score", f"most, by {name}")
-    return report.Table("Examples", head, rows)
+        rows.append((i, actual, int(target[i]), float(scores[i]), " · ".join(said)))
+    head = ("example", "target", "output", "score", f"{_PLACES[kind]} by {name}")
+    note = (
+        "Output: the one that is explained. Score: its value. Target: what is right, where known."
+    )
+    return report.Table("Examples", head, rows, note)
+
+
+def _caption(row: Sequence[Any]) -> str:
+    """Of an example, from its row in the table."""
+    example, actual, output, score, _ = row
+    right = f", target {actual}" if actual else ""
+    return f"example {example}: output {output}{right}, score {score:.3g}"
 
 
 def _features(made: dict[explain.Name, _Found], names: Sequence[str]) -> report.Table:
@@ -254,20 +266,20 @@ def _features(made: dict[explain.Name, _Found], names: Sequence[str]) -> report.
     labels = explain.named(names, len(sizes))
     largest = max(sizes[:, 0].max(), 1e-12)
     rows = [
-        (labels[i], "█" * round(12 * sizes[i, 0] / largest), *map(float, sizes[i])) for i in order
+        (labels[i], "█" * round(8 * sizes[i, 0] / largest), *map(float, sizes[i])) for i in order
     ]
     return report.Table("Features", ("feature", "", *made), rows)
 
 
 def _shown(
-    made: dict[explain.Name, _Found], x: Any, names: Sequence[str]
+    made: dict[explain.Name, _Found], x: Any, names: Sequence[str], captions: Sequence[str]
 ) -> dict[str, summary.Image | summary.Text]:
     shown: dict[str, summary.Image | summary.Text] = {}
     for name, found in made.items():
-        shown[f"explain/{name}"] = explain.shown(x, found.values, names)
+        shown[f"explain/{name}"] = explain.shown(x, found.values, names, captions)
         if explain.kind(x) == "text":
-            pictured = heat.text_picture(explain.words(x, names), found.values)
-            shown[f"explain/{name}/picture"] = pictured
+            drawn = sheets.texts(explain.read(x, found.values, names), found.values, captions)
+            shown[f"explain/{name}/picture"] = drawn
     return shown
 
 

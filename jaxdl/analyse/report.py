@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import rich.box
 import rich.console
+import rich.measure
 import rich.padding
 import rich.table
 import rich.text
@@ -16,6 +17,7 @@ from jaxdl.train import card, progress, record, tensorboard
 
 FOLDER = "analysis"  # in the run's
 FILE = "report.json"
+_ANY = 10_000  # columns of a terminal that is never too narrow
 
 
 class Table(NamedTuple):
@@ -35,17 +37,44 @@ class Report(NamedTuple):
 
 
 def show(report: Report, console: rich.console.Console) -> None:
-    """Print the tables."""
+    """Print the tables; the last columns of numbers for which the terminal is too narrow are named
+    instead.
+    """
     for table in report.tables:
-        made = rich.table.Table(title=table.title, box=rich.box.SIMPLE, title_justify="left")
-        for i, name in enumerate(table.head):
-            numbers = all(isinstance(row[i], int | float) for row in table.rows)
-            made.add_column(rich.text.Text(name), justify="right" if numbers else "left")
-        for row in table.rows:
-            made.add_row(*(rich.text.Text(_cell(x)) for x in row))
+        made, count = _laid(table), len(table.head)
+        while _wide(made, console) > console.width and _numbers(table, count - 1):
+            count -= 1
+            made = _laid(table, count)
         console.print(made)
-        if table.note:  # not as a caption, which would be broken at the table's width
-            console.print(rich.padding.Padding(rich.text.Text(table.note, "dim"), (0, 2, 1, 2)))
+        notes = [table.note] if table.note else []
+        if count < len(table.head):
+            left = ", ".join(table.head[count:])
+            notes.append(f"In TensorBoard and {FILE}, as the terminal is narrow: {left}.")
+        for note in notes:  # not as a caption, which would be broken at the table's width
+            console.print(rich.padding.Padding(rich.text.Text(note, "dim"), (0, 2, 1, 2)))
+
+
+def _laid(table: Table, count: int | None = None) -> rich.table.Table:
+    """The first columns for a terminal; numbers under names in short lines."""
+    made = rich.table.Table(title=table.title, box=rich.box.SIMPLE, title_justify="left")
+    for i, name in enumerate(table.head[:count]):
+        numbers = _numbers(table, i)
+        shown = name.replace("_", "\n") if numbers else name
+        justify = "right" if numbers else "left"
+        made.add_column(rich.text.Text(shown, justify=justify), justify=justify, no_wrap=numbers)
+    for row in table.rows:
+        made.add_row(*(rich.text.Text(_cell(x)) for x in row[:count]))
+    return made
+
+
+def _wide(made: rich.table.Table, console: rich.console.Console) -> int:
+    """The characters that it takes without breaking its cells."""
+    options = console.options.update_width(_ANY)
+    return rich.measure.Measurement.get(console, options, made).maximum
+
+
+def _numbers(table: Table, column: int) -> bool:
+    return all(isinstance(row[column], int | float) for row in table.rows)
 
 
 def write(report: Report, run: pathlib.Path, part: str, step: int) -> pathlib.Path:

@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Array
 
 from jaxdl import errors, learner, summary
-from jaxdl.analysis import attribution, coalitions, heat, inside, relevance, rollout
+from jaxdl.analysis import attribution, coalitions, heat, inside, relevance, rollout, sheets
 
 Name = Literal[
     "saliency",
@@ -35,6 +35,7 @@ Kind = Literal["images", "text", "table", "series"]
 ADDING = ("integrated_gradients", "gradient_shap", "kernel_shap")
 _CELLS = 4  # players of kernel SHAP along each side of an image, so 16 in all
 _MOST = 32  # players of kernel SHAP along a series
+_COUNTS = 0.01  # the part of a text's largest value from which a word counts
 
 
 class Settings(NamedTuple):
@@ -107,7 +108,7 @@ def summary_of(
 ) -> Callable[[Any, Any], summary.Image | summary.Text]:
     """A summary for Run.summaries: the examples, and what of them the network goes by.
 
-    names: of the tokens, by number, or of a table's features.
+    names: of the tokens, by number, of a table's features, or of a series' variables.
     """
 
     @jax.jit
@@ -118,18 +119,35 @@ def summary_of(
     return lambda state, key: shown(examples["input"], found(state, key), names)
 
 
-def shown(x: Any, values: Any, names: Sequence[str] = ()) -> summary.Image | summary.Text:
+def shown(
+    x: Any, values: Any, names: Sequence[str] = (), captions: Sequence[str] = ()
+) -> summary.Image | summary.Text:
     """An attribution as its kind is looked at: over images, in the words of texts, as curves, and
-    of a table the mean over the examples as bars.
+    of a table the mean over the examples as bars. captions: of series, one for each example.
     """
     what = kind(x)
     if what == "images":
         return heat.overlay(x, values)
     if what == "text":
-        return heat.text(words(x, names), values)
+        return heat.text(read(x, values, names), values)
+    known = named(names, np.shape(x)[-1])
     if what == "series":
-        return heat.series(x, values)
-    return heat.bars(named(names, np.shape(x)[1]), np.asarray(values).mean(0))
+        return sheets.series(x, values, known, captions)
+    values = np.asarray(values)
+    return sheets.bars(
+        known, values.mean(0), f"mean of {len(values)} examples, each for its output"
+    )
+
+
+def read(tokens: Any, values: Any, names: Sequence[str]) -> list[list[str]]:
+    """The words of texts as one reads them: of a token that a text ends with again and again and
+    that counts nothing, which is padding, the first.
+    """
+    found = words(tokens, names)
+    for row, counts in zip(found, np.abs(heat.scaled(np.asarray(values))) >= _COUNTS, strict=True):
+        while len(row) > 1 and row[-2] == row[-1] and not counts[len(row) - 1]:
+            row.pop()
+    return found
 
 
 def words(tokens: Any, names: Sequence[str]) -> list[list[str]]:
@@ -139,8 +157,22 @@ def words(tokens: Any, names: Sequence[str]) -> list[list[str]]:
 
 
 def named(names: Sequence[str], count: int) -> list[str]:
-    """The names of features; a number for one that has none."""
+    """The names of features, or of a series' variables; a number for one that has none."""
     return [names[i] if i < len(names) else f"feature {i}" for i in range(count)]
+
+
+def of_nothing(name: Name, score: attribution.Score, x: Any, settings: Settings) -> Array:
+    """The score (b,) of empty inputs in the place of x, from which a method of `ADDING` explains.
+
+    Of texts, gradients go from the vectors of empty words, between which x's own padding is hidden.
+    """
+    empty = jnp.full_like(x, settings.baseline)
+    if kind(x) == "text" and name != "kernel_shap":
+        return inside.embedded(score, x)[1](inside.embedded(score, empty)[0])
+    if settings.background is None or name == "integrated_gradients":
+        return score(empty)
+    inputs = (jnp.broadcast_to(one, x.shape) for one in settings.background)
+    return jnp.stack([score(one) for one in inputs]).mean(0)
 
 
 def _of_words(name: Name, score: attribution.Score, x: Array, key: Any, told: Settings) -> Array:

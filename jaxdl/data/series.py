@@ -19,6 +19,7 @@ from jaxdl.data import splits
 from jaxdl.nn import limits
 
 Series = Float[np.ndarray, "t"]
+VARIABLES = ("standardised", "measured")  # of each step that is read
 
 
 def sunspots() -> Series:

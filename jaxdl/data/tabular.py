@@ -18,6 +18,12 @@ from sklearn import datasets
 
 from jaxdl.data import splits
 
+_LOADERS: dict[str, Any] = {
+    "cancer": datasets.load_breast_cancer,
+    "wine": datasets.load_wine,
+    "iris": datasets.load_iris,
+}
+
 
 class Regression(NamedTuple):
     """A split with a standardised target, and the scale that tells its errors in original units."""
@@ -55,13 +61,14 @@ def diabetes(test_fraction: float = 0.2, seed: int = 0) -> Regression:
     return Regression(split.train, split.test, scale)
 
 
+def names(name: str) -> tuple[str, ...]:
+    """What the features of the table of this name, as for `class_folds`, are called."""
+    return tuple(map(str, _LOADERS[name]().feature_names))
+
+
 def class_folds(name: str, count: int = 5, seed: int = 0) -> splits.Folds:
     """The table of this name, "cancer", "wine" or "iris", for a cross-validation."""
-    data: Any = {
-        "cancer": datasets.load_breast_cancer,
-        "wine": datasets.load_wine,
-        "iris": datasets.load_iris,
-    }[name]()
+    data = _LOADERS[name]()
     folds = splits.folds(data.data, data.target.astype(np.int32), count, seed)
     return splits.standardised(folds, "input")[0]
 

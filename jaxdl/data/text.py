@@ -23,6 +23,8 @@ from jaxdl.data import checks, files
 
 SEPARATOR = 0
 VOCABULARY = 256
+# What bytes look like; those that are no letter of ASCII by their number.
+NAMES = tuple(repr(chr(i))[1:-1] if i < 127 else f"\\x{i:02x}" for i in range(VOCABULARY))
 
 # Of the standard library: tests, what others installed, generated tables, and what distributions
 # package apart, so that the corpus is nearly the same on all of them.

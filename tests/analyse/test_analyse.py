@@ -1,6 +1,7 @@
 """A trained run is found again from its folder, and what is found in it is shown and kept."""
 
 import dataclasses
+import io
 import json
 import math
 import sys
@@ -10,6 +11,7 @@ from typing import NamedTuple
 import jax
 import numpy as np
 import pytest
+import rich.console
 import runs
 from tensorboard.backend.event_processing import event_accumulator
 
@@ -130,3 +132,17 @@ def test_examples_that_do_not_fit_together_are_the_first():
     assert len(trained.examples(Ragged((3, 5, 3)), 3)["x"]) == 2
     with pytest.raises(errors.InputError, match="must have examples, got none"):
         trained.examples(Ragged(()))
+
+
+def test_a_narrow_terminal_is_told_which_columns_it_lacks():
+    head = ("feature", "a_first_method", "a_second_method", "a_third_method")
+    table = report.Table("Features", head, [("a feature of a long name", 0.25, 0.5, 0.75)])
+    shown = {}
+    for width in (100, 50):
+        console = rich.console.Console(file=io.StringIO(), width=width)
+        report.show(report.Report([table], {}), console)
+        shown[width] = console.file.getvalue()
+    assert "0.75" in shown[100] and "narrow" not in shown[100]
+    assert "0.5" in shown[50] and "0.75" not in shown[50]
+    assert "as the terminal is narrow: a_third_method." in " ".join(shown[50].split())
+    assert max(map(len, shown[50].splitlines())) <= 50

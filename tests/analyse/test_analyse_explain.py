@@ -27,7 +27,7 @@ def images(tmp_path_factory):
     return runs.of_experiment("digits_cnn", logdir, width=2, steps=4).folder
 
 
-def of(taught, inputs):
+def of(taught, inputs, names=()):
     """A trained run in memory, as far as the command looks at it."""
     data = {"input": inputs, "target": np.arange(len(inputs), dtype=np.int32) % 3}
     state = taught.init(jax.random.key(0), jax.tree.map(jnp.asarray, data))
@@ -36,6 +36,7 @@ def of(taught, inputs):
         train=batches.shuffled(data, 4),
         tests={"test": batches.once(data, 4)},
         steps=1,
+        names=names,
     )
     return trained.Trained(pathlib.Path("none"), runs.launched(), what, None, 0, state)
 
@@ -111,7 +112,8 @@ def test_series_and_tables_have_their_displays(images):
     found = of(taught(rnn.RNN(outputs=3, width=4, last=True)), series)
     options = explain.Options(("integrated_gradients", "kernel_shap"), examples=3)
     made = explain.analyse(found, options)
-    assert made.shown["explain/kernel_shap"].pixels.shape[0] == 3
+    assert made.shown["explain/kernel_shap"].pixels.ndim == 3
+    assert made.tables[1].head[-1] == "largest (step) by integrated_gradients"
     assert all(off(made)[name] < 0.1 for name in options.method)
     table = series[:, 0]
     found = of(taught(mlp.MLP(features=(4,), classes=3)), table)
@@ -122,8 +124,27 @@ def test_series_and_tables_have_their_displays(images):
     assert features.head[2:] == tuple(row[0] for row in made.tables[0].rows)
     sizes = [row[2] for row in features.rows]
     assert sizes == sorted(sizes, reverse=True) and len(sizes) == 2
-    assert features.rows[0][1] == "█" * 12
+    assert features.rows[0][1] == "█" * 8
     assert all(off(made)[name] < 0.1 for name in ("integrated_gradients", "kernel_shap"))
+
+
+def test_texts_add_up_though_their_padding_is_hidden():
+    encoder = bert.BERT(vocabulary=6, length=6, width=8, depth=2, heads=2, types=0, padding=0)
+    tokens = np.random.default_rng(0).integers(1, 6, (8, 6)).astype(np.int32)
+    tokens[:, 3:] = 0
+    found = of(taught(bert.Classifier(encoder, classes=3)), tokens, names=["<padding>", "one"])
+    methods = ("integrated_gradients", "kernel_shap")
+    made = explain.analyse(found, explain.Options(methods, examples=3, steps=64))
+    assert off(made)["integrated_gradients"] < 0.5 and off(made)["kernel_shap"] < 0.5
+    for line in made.shown["explain/kernel_shap"].markdown.split("\n\n")[1:]:
+        assert line.count("padding") == 1
+
+
+def test_the_run_names_its_features():
+    table = np.random.default_rng(0).normal(size=(8, 2)).astype(np.float32)
+    found = of(taught(mlp.MLP(features=(4,), classes=3)), table, names=("age", "income"))
+    made = explain.analyse(found, explain.Options(("occlusion",), examples=3))
+    assert {row[0] for row in made.tables[2].rows} == {"age", "income"}
 
 
 def test_the_values_of_images_add_up_over_a_background_too():
