@@ -285,6 +285,11 @@ class Program:
                 state = jax.lax.with_sharding_constraint(state, _shardings(self.shape.state))
             return Carry(state, metrics.merge(carry.totals, measured)), None
 
+        if count == 1 and self.layout.strategy == "rolled":
+            # A loop of one, whose length XLA is not told, or it would take the loop away; and what
+            # is compiled outside of a loop may round otherwise.
+            once = jax.lax.optimization_barrier(jnp.uint32(1))
+            return jax.lax.fori_loop(jnp.uint32(0), once, lambda i, carry: one(carry, i)[0], carry)
         if count == 1:
             return one(carry, jnp.uint32(0))[0]
         unroll = count if self.layout.strategy == "unrolled" else 1

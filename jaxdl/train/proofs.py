@@ -3,7 +3,8 @@
 A proof gives the largest difference between two ways to the same numbers, and how large it may be.
 Ways that are the same arithmetic must agree to the bit, in state and curves. The others (fewer
 devices, no compiler, members together) add up in another order: there the curves must agree, not
-the state, in which Adam makes a whole step of a gradient that is nothing but rounding.
+the state, in which Adam makes a whole step of a gradient that is nothing but rounding. How far is
+told by jaxdl/train/rounding.py.
 """
 
 import dataclasses
@@ -20,11 +21,9 @@ import numpy as np
 from jaxdl import learner, metrics
 from jaxdl import run as runs
 from jaxdl.data import batches, streams
-from jaxdl.train import loop, members, record
+from jaxdl.train import loop, members, record, rounding
 from jaxdl.train import program as programs
 
-TOLERANCE = 1e-3  # of a curve, relative to its largest value: float32's 1e-7, grown over the steps
-HALF_TOLERANCE = 3e-2  # where the program computes in 16 bits
 WALKED = 2  # steps where programs are compared without the loop
 TEST_BATCHES = 2
 MOST_OPERATIONS = 30_000  # of a step run without the compiler, each 0.1 ms or more
@@ -64,6 +63,19 @@ class Case(NamedTuple):
         settings: dict[str, Any] = {"steps": 2 * half, "tests": tests, "summaries": {}}
         settings |= {"log_every": half, "eval_every": half, "save_every": half, "patience": None}
         return dataclasses.replace(run, **(settings | changes))
+
+    def nudged(self, number: int) -> "Case":
+        """The same case, each float it begins with an ulp up or down; which of them, by number."""
+
+        def make() -> runs.Run:
+            run = self.make()
+
+            def init(key: learner.Key, batch: learner.Batch) -> learner.State:
+                return rounding.nudged(run.learner.init(key, batch), number)
+
+            return dataclasses.replace(run, learner=run.learner._replace(init=init))
+
+        return self._replace(make=make)
 
     def trained(self, name: str, run: runs.Run) -> loop.Result:
         """What the loop makes of a run, in the folder of this name."""
@@ -111,11 +123,12 @@ def resumed(case: Case, whole: loop.Result) -> Proof:
 
 
 def chunked(case: Case, whole: loop.Result) -> Proof:
-    """The run's chunks against single steps."""
+    """The run's chunks against single steps, in a loop of one where the chunks are loops."""
     layout = (record.load(whole.folder) or {})["program"]
     if layout["chunk"] == 1:
         return Proof(None, note="its steps are dispatched one by one")
-    alone = case.trained("stepped", case.run(strategy="single", chunk=None))
+    strategy = "rolled" if layout["strategy"] == "rolled" else "single"
+    alone = case.trained("stepped", case.run(strategy=strategy, chunk=1))
     note = f"{layout['strategy']} chunks of {layout['chunk']}"
     return Proof(_apart(whole, alone), note=note)
 
@@ -162,7 +175,11 @@ def uncompiled(case: Case, whole: loop.Result) -> Proof:
     wanted = _walk(fast, key, state, data, test)
     with jax.disable_jit():
         found = _walk(plain, key, state, data, test)
-    return Proof(_metrics_apart(found, wanted), tolerance(program))
+
+    def moved(number: int) -> float:
+        return _metrics_apart(_walk(fast, key, rounding.nudged(state, number), data, test), wanted)
+
+    return Proof(*rounding.judged(_metrics_apart(found, wanted), program, moved))
 
 
 def vectorised(case: Case, whole: loop.Result) -> Proof:
@@ -177,12 +194,14 @@ def vectorised(case: Case, whole: loop.Result) -> Proof:
     family = programs.Family(lambda values: run, seeds, [{}] * len(seeds), axes)
     spread = dataclasses.replace(run, mesh={"member": -1})
     together = programs.Program(spread, seeds[0], feed.first(), family, together=True)
-    found, apart = _begun(together, feed), 0.0
-    for mine, seed in zip(found[:2], seeds, strict=False):
-        feed = batches.opened(run.train, seed)
-        (wanted,) = _begun(programs.Program(run, seed, feed.first()), feed)
-        apart = max(apart, _metrics_apart(mine, wanted))
-    return Proof(apart, tolerance(together))
+    found = _begun(together, feed)
+    alone = [_alone(run, seed) for seed in seeds[:2]]
+    apart = max(map(_metrics_apart, found, alone))
+
+    def moved(number: int) -> float:
+        return _metrics_apart(_alone(case.nudged(number).run(), seeds[0]), alone[0])
+
+    return Proof(*rounding.judged(apart, together, moved))
 
 
 def shared(case: Case, devices: int) -> Proof:
@@ -190,10 +209,23 @@ def shared(case: Case, devices: int) -> Proof:
     one = case.trained("one", case.run(mesh={"data": 1}))
     several = case.trained("several", case.run(mesh={"data": devices}))
     apart = _relative(_curves(several), _curves(one))
-    return Proof(apart, tolerance(case.program()), f"a batch on {devices} devices")
+
+    def moved(number: int) -> float:
+        run = case.nudged(number).run(mesh={"data": 1})
+        return _relative(_curves(case.trained(f"nudged {number}", run)), _curves(one))
+
+    note = f"a batch on {devices} devices"
+    return Proof(*rounding.judged(apart, case.program(), moved, note))
 
 
 # --- a few steps without the loop, and their data
+
+
+def _alone(run: runs.Run, seed: int) -> list[learner.Metrics]:
+    """What `_begun` gives of one run."""
+    feed = batches.opened(run.train, seed)
+    (told,) = _begun(programs.Program(run, seed, feed.first()), feed)
+    return told
 
 
 def _begun(program: programs.Program, feed: batches.Feed) -> list[list[learner.Metrics]]:
@@ -304,9 +336,3 @@ def _relative(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> float:
             gap = float(np.max(np.abs(found[tag] - values))) / scale
             largest = max(largest, math.inf if math.isnan(gap) else gap)
     return largest
-
-
-def tolerance(program: programs.Program) -> float:
-    """How far curves may be apart, by the precision the step computes in."""
-    text = str(program.jaxpr)
-    return HALF_TOLERANCE if "bf16[" in text or ":f16[" in text else TOLERANCE

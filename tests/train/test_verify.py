@@ -11,7 +11,7 @@ import runs
 
 from jaxdl import errors, experiment, launch, learner, metrics
 from jaxdl.data import batches, streams
-from jaxdl.train import loop, proofs, verify
+from jaxdl.train import loop, proofs, rounding, verify
 
 STEPS = 8
 KINDS = ("proved", "failed", "not applicable")
@@ -173,6 +173,32 @@ def test_a_step_that_minds_its_devices_is_seen(tmp_path):
 
     found = proofs.shared(case(lambda: spoiled(change), tmp_path), 2)
     assert found.verdict == "failed" and found.difference > 1e-2
+
+
+def test_what_rounding_does_is_measured(tmp_path):
+    program = case(runs.linear, tmp_path).program()
+    unasked = [].__getitem__
+    assert rounding.judged(5e-4, program, unasked) == (5e-4, rounding.TOLERANCE, "")
+    infinite = rounding.judged(math.inf, program, unasked, "two")
+    assert infinite == (math.inf, rounding.TOLERANCE, "two")
+    moved = [0.01, 0.02, 0.03].__getitem__
+    apart, allowed, note = rounding.judged(0.1, program, moved, "two")
+    assert (apart, allowed) == (0.1, pytest.approx(0.12))
+    assert note == "two; an ulp at the start makes 0.03"
+    assert rounding.judged(0.1, program, lambda number: 1e-7)[1] == rounding.TOLERANCE
+
+
+def test_a_nudge_is_an_ulp_of_each_float(tmp_path):
+    tree = {"x": np.float32([1.0, -3.0] * 50), "i": np.int32([5]), "key": jax.random.key(1)}
+    one, other = rounding.nudged(tree, 0), rounding.nudged(tree, 1)
+    moved = np.abs(np.asarray(one["x"]) - tree["x"])
+    assert np.all((moved > 0) & (moved <= np.spacing(np.abs(tree["x"]))))
+    assert proofs.difference(one["x"], other["x"]) > 0
+    assert proofs.difference(one, tree | {"x": one["x"]}) == 0
+    made = case(runs.linear, tmp_path)
+    whole = made.trained("whole", made.run())
+    nudged = made.nudged(0).trained("nudged", made.nudged(0).run())
+    assert 0 < proofs.difference(whole.state, nudged.state) < 1e-5
 
 
 def test_the_exit_code_and_the_reasons(capsys, wide, monkeypatch):
