@@ -40,6 +40,7 @@ def launch(
     name: str | None = None,
     resume: str | os.PathLike[str] | None = None,
     mesh: Mapping[str, int] | None = None,
+    histograms: bool = False,
     quiet: bool = False,
     **values: Any,
 ) -> "loop.Result":
@@ -48,11 +49,14 @@ def launch(
     values: the experiment's hyperparameters. seed: 0 unless given. logdir, name: the run's folder
     is LOGDIR/<experiment>/<name, or time and a random number>; one that holds the beginning of this
     run is resumed. resume: a run's folder, or "last": its hyperparameters and its seed.
-    mesh: axis -> devices along it, in place of `Run.mesh`.
+    mesh: axis -> devices along it, in place of `Run.mesh`. histograms: of weights, gradients and
+    activations, shown at each evaluation.
     Raises errors.InputError where the command would show an error.
     """
     folder = None if resume is None else str(resume)
-    options = opt.checked(opt.Options(seed, pathlib.Path(logdir), name, folder, mesh))
+    options = opt.checked(
+        opt.Options(seed, pathlib.Path(logdir), name, folder, mesh, histograms=histograms)
+    )
     command.set_up()
     if callable(run):
         launching = _from_function(run)
@@ -236,12 +240,14 @@ def _run(arranged: _Arranged, options: opt.Options) -> int:
 
 
 def _train(arranged: _Arranged, options: opt.Options, quiet: bool) -> "loop.Result":
-    from jaxdl.train import loop
+    from jaxdl.train import loop, watch
 
     if "member" in (options.mesh or {}):
         raise errors.InputError("--mesh member=N must come with a sweep, whose runs it shares out.")
 
     run = arranged.build(options.mesh)
+    if options.histograms:
+        run = watch.added(run, watch.suited(run, arranged.launched.seed, quiet))
     if options.profile is not None and options.profile[0] >= run.steps:
         raise errors.InputError(
             f"--profile must begin before the last step, {run.steps}, got {options.profile[0]}."
@@ -272,12 +278,15 @@ def _asked(arranged: _Arranged, options: opt.Options) -> "campaign.Asked | None"
 
 def _sweep(arranged: _Arranged, options: opt.Options, asked: "campaign.Asked") -> int:
     from jaxdl.sweep import campaign, execute, reading
+    from jaxdl.train import watch
 
     function, elsewhere = arranged.launching.function, None
     if options.jobs is not None or options.slurm is not None:
         kind = "local" if options.slurm is None else "slurm"
         elsewhere = campaign.Elsewhere(kind, options.jobs or 64, options.slurm or "")
     made = execute.Experiment(function, arranged.values, arranged.launched, options.mesh)
+    if options.histograms:
+        made = made._replace(histograms=watch.suited(made.make({}), arranged.launched.seed))
     space = campaign.asked_space(asked, function)
     if not asked.sweep:  # the experiment's own
         reading.check_given_once(space, arranged.values)

@@ -39,6 +39,7 @@ ALL = [
     _option("ensemble", bool, False, "judge the averaged predictions of a sweep's best states"),
     _option("jobs", int, None, "run so many groups of a sweep side by side"),
     _option("verify", bool, False, "prove the run exact, at reduced length"),
+    _option("histograms", bool, False, "show weights, gradients and activations"),
     _option("profile", str, None, "trace these steps", form="FROM:TO"),
     _option("dry_run", bool, False, "show shapes, layout and costs, write nothing"),
     _option("devices", int, None, "of a dry run: plan for so many, simulated"),
@@ -66,6 +67,7 @@ class Options(NamedTuple):
     ensemble: bool = False
     jobs: int | None = None
     verify: bool = False
+    histograms: bool = False
     profile: tuple[int, int] | None = None
     dry_run: bool = False
     devices: int | None = None

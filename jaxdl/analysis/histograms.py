@@ -1,5 +1,5 @@
 """Distributions of weights, gradients and activations, counted on the device: the host fetches a
-few numbers of each array. On request, as entries of `Run.summaries`.
+few numbers of each array. On request, as entries of `Run.summaries` or with `--histograms`.
 """
 
 from collections.abc import Callable, Mapping
@@ -15,6 +15,7 @@ from jaxdl.analysis import curvature, layers
 _BUCKETS = 30  # TensorBoard's default: tensorboard.plugins.histogram.summary_v2
 
 Show = Callable[[Any, Any], Mapping[str, summary.Buckets]]
+Arrays = Callable[[Any, Any, Any, Any], Any]
 
 
 def of(taught: learner.Learner, examples: learner.Batch) -> dict[str, Show]:
@@ -28,7 +29,7 @@ def of(taught: learner.Learner, examples: learner.Batch) -> dict[str, Show]:
 
 def weights() -> Show:
     """A summary: each parameter's, by its path; of a state without `params`, each array's."""
-    return _shown(lambda state, examples, key: getattr(state, "params", state))
+    return _shown(_weights, None, None)
 
 
 def gradients(taught: learner.Learner, examples: learner.Batch) -> Show:
@@ -37,20 +38,12 @@ def gradients(taught: learner.Learner, examples: learner.Batch) -> Show:
     As an evaluation computes it, so without dropout, and at the average of the parameters where it
     reads one. errors.InputError: the state has no `params`, or the evaluation no mean `loss`.
     """
-
-    def slope(state: Any, examples: learner.Batch, key: Any) -> Any:
-        def loss(params: Any) -> Array:
-            measured = curvature.evaluated(taught, state, params, examples, key)
-            return measured.total / measured.count
-
-        return jax.grad(loss)(curvature.parameters(state))
-
-    return _shown(slope, examples)
+    return _shown(_gradients, taught, examples)
 
 
 def activations(taught: learner.Learner, examples: learner.Batch) -> Show:
     """A summary: of what each module of the model puts out, as `layers.outputs` names them."""
-    return _shown(lambda state, batch, key: layers.outputs(taught, state, batch), examples)
+    return _shown(_activations, taught, examples)
 
 
 def buckets(values: Num[Array, "..."]) -> summary.Buckets:
@@ -73,10 +66,34 @@ def buckets(values: Num[Array, "..."]) -> summary.Buckets:
     return summary.Buckets(edges, counts)
 
 
-def _shown(arrays: Callable[[Any, Any, Any], Any], examples: learner.Batch = None) -> Show:
+def _weights(taught: Any, state: Any, examples: Any, key: Any) -> Any:
+    return getattr(state, "params", state)
+
+
+def _gradients(taught: learner.Learner, state: Any, examples: learner.Batch, key: Any) -> Any:
+    def loss(params: Any) -> Array:
+        measured = curvature.evaluated(taught, state, params, examples, key)
+        return measured.total / measured.count
+
+    return jax.grad(loss)(curvature.parameters(state))
+
+
+def _activations(taught: learner.Learner, state: Any, examples: learner.Batch, key: Any) -> Any:
+    return layers.outputs(taught, state, examples)
+
+
+# By the name of the summary: (learner, state, examples, key) -> the arrays that it counts.
+ARRAYS: dict[str, Arrays] = {
+    "weights": _weights,
+    "gradients": _gradients,
+    "activations": _activations,
+}
+
+
+def _shown(arrays: Arrays, taught: Any, examples: learner.Batch) -> Show:
     @jax.jit
     def counted(state: Any, batch: learner.Batch, key: Any) -> dict[str, summary.Buckets]:
-        found = jax.tree_util.tree_leaves_with_path(arrays(state, batch, key))
+        found = jax.tree_util.tree_leaves_with_path(arrays(taught, state, batch, key))
         return {
             jax.tree_util.keystr(path, simple=True, separator="/"): buckets(leaf)
             for path, leaf in found

@@ -123,8 +123,8 @@ def _again(campaign: Campaign) -> str:
         where = campaign.elsewhere
         words += ["--slurm", where.settings] if where.kind == "slurm" else []
         words += ["--jobs", str(where.jobs)]
-    if campaign.ensemble:
-        words.append("--ensemble")
+    words += ["--ensemble"] if campaign.ensemble else []
+    words += ["--histograms"] if campaign.experiment.histograms else []
     return shlex.join(words)
 
 

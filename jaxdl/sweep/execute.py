@@ -22,7 +22,7 @@ from jaxdl import experiment as files
 from jaxdl import run as runs
 from jaxdl.data import batches
 from jaxdl.sweep import plan, race, space
-from jaxdl.train import loop, progress, record, stop
+from jaxdl.train import loop, progress, record, stop, watch
 from jaxdl.train import mesh as meshes
 from jaxdl.train import program as programs
 
@@ -61,18 +61,21 @@ class Member(NamedTuple):
 class Experiment(NamedTuple):
     """What a sweep varies: an experiment's function, the hyperparameters it is given, its record.
 
-    mesh: in place of the run's own, if not None.
+    mesh: in place of the run's own, if not None. histograms: which of them each run shows,
+    see train/watch.py.
     """
 
     function: Callable[..., Any]
     given: Mapping[str, Any]
     base: record.Launched
     mesh: Mapping[str, int] | None = None
+    histograms: Sequence[str] = ()
 
     def make(self, setting: plan.Values) -> runs.Run:
         """The run with these in place of the base's values."""
         arguments = hyperparameters.assemble(self.function, {**self.given, **setting})
         run = files.build(self.function, arguments, self.base.experiment, self.base.source)
+        run = watch.added(run, self.histograms)
         return run if self.mesh is None else dataclasses.replace(run, mesh=self.mesh)
 
 

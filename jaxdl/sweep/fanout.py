@@ -198,6 +198,7 @@ def _described(part: Part) -> dict[str, Any]:
         "settings": settings,
         "seeds": list(part.seeds),
         "mesh": part.experiment.mesh,
+        "histograms": list(part.experiment.histograms),
         "cache": {name: getattr(jax.config, name, None) for name in CACHE},
     }
 
@@ -270,5 +271,5 @@ def _revived(folder: pathlib.Path, kept: Mapping[str, Any]) -> Part:
         setting = {name: known[name].default for name in words}
         setting |= hyperparameters.revived(words, parameters, recorded.experiment)
         settings.append(space.Setting(setting))
-    experiment = execute.Experiment(function, given, base, kept["mesh"])
+    experiment = execute.Experiment(function, given, base, kept["mesh"], kept.get("histograms", ()))
     return Part(experiment, plan.Group(tuple(kept["varied"]), settings), kept["seeds"], folder)

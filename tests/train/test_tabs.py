@@ -23,7 +23,7 @@ from jaxdl.data import batches
 from jaxdl.learners import gradient
 from jaxdl.losses import classification
 from jaxdl.models import mlp, rnn
-from jaxdl.train import charts, confusion, graph, projector, tensorboard
+from jaxdl.train import charts, confusion, graph, projector, tensorboard, watch
 
 RATE = 8000
 TONES = 0.5 * np.sin(np.arange(2 * 400).reshape(2, 400) / (2 + np.arange(2)[:, None]))
@@ -70,7 +70,8 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope="module")
 def result(folder):
     runs.train(runs.linear(), folder / "linear")
-    return runs.train(binary(), folder / "binary")
+    what = binary()
+    return runs.train(watch.added(what, watch.suited(what, 0)), folder / "binary")
 
 
 @pytest.fixture(scope="module")
@@ -189,6 +190,22 @@ def test_confusion_and_buckets(server, result):
     np.testing.assert_array_equal(pixels, expected)
     rows = server.json("plugin/histograms/histograms", run="binary", tag="heard/counted")
     assert rows[-1][1:] == [60, [[0.0, 1.0, 2.0], [1.0, 3.0, 5.0]]]
+
+
+def test_weights_gradients_and_activations(server, result):
+    tags = set(server.json("plugin/histograms/tags")["binary"]) - {"heard/counted"}
+    modules = {"hidden_0", "output"}
+    arrays = {f"{module}/{name}" for module in modules for name in ("kernel", "bias")}
+    told = {f"{kind}/{path}" for kind in ("weights", "gradients") for path in arrays}
+    assert tags >= told | {f"activations/{module}" for module in modules}
+    for tab in ("histograms/histograms", "distributions/distributions"):
+        rows = server.json(f"plugin/{tab}", run="binary", tag="weights/output/kernel")
+        assert [row[1] for row in rows] == [20, 40, 60]
+    rows = server.json("plugin/histograms/histograms", run="binary", tag="weights/output/kernel")
+    kernel = np.asarray(result.state.params["output"]["kernel"])
+    buckets = np.array(rows[-1][2])
+    assert buckets[:, 2].sum() == kernel.size
+    np.testing.assert_allclose([buckets[0, 0], buckets[-1, 1]], [kernel.min(), kernel.max()])
 
 
 def test_graph(server):

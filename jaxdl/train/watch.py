@@ -1,0 +1,77 @@
+"""`--histograms`: the weights, gradients and activations of any run, shown at each evaluation."""
+
+import contextlib
+import dataclasses
+import functools
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+
+from jaxdl import errors, learner
+from jaxdl import run as runs
+from jaxdl.analysis import histograms
+from jaxdl.data import batches
+
+MOST = 64  # examples, the first of the first test
+
+
+def added(run: runs.Run, names: Sequence[str]) -> runs.Run:
+    """The run with these of `histograms.of` behind its own summaries; nothing else changes, nor do
+    the keys of the others. Examples are read when they are first needed, so tracers may be in it.
+    """
+
+    @functools.cache
+    def made() -> dict[str, histograms.Show]:
+        examples = None
+        if run.tests:
+            select, data = _data(run)
+            examples = jax.jit(functools.partial(_first, select))(data)
+        return histograms.of(run.learner, examples)
+
+    shown = {name: lambda state, key, name=name: made()[name](state, key) for name in names}
+    return dataclasses.replace(run, summaries={**run.summaries, **shown})
+
+
+def suited(run: runs.Run, seed: int, quiet: bool = False) -> list[str]:
+    """Which of `histograms.of` the run has; what it has not is told on stderr, and why: gradients
+    need `params` and a test's mean `loss`, activations a `predict` of modules.
+    """
+    first = None
+    if run.train is not None:
+        with contextlib.closing(batches.opened(run.train, seed)) as feed:
+            first = jax.eval_shape(run.train.select, feed.first(), 0)
+    key = jax.random.key(seed)
+    state = jax.eval_shape(run.learner.init, key, first)
+    names = []
+    for name, arrays in histograms.ARRAYS.items():
+        try:
+            given = None
+            if name != "weights":
+                select, data = _data(run)
+                given = jax.eval_shape(functools.partial(_first, select), data)
+            jax.eval_shape(functools.partial(arrays, run.learner), state, given, key)
+            names.append(name)
+        except Exception as error:  # whatever the learner's own functions raise
+            if not quiet:
+                print(f"note: no histograms of {name}. {_told(error)}", file=sys.stderr)
+    return names
+
+
+def _told(error: Exception) -> str:
+    """In one line."""
+    line = str(error).strip().partition("\n")[0]
+    if isinstance(error, errors.UserError):
+        return line
+    return f"The learner must take the test's examples, got {type(error).__name__}: {line}"
+
+
+def _data(run: runs.Run) -> tuple[batches.Select, batches.Data]:
+    if not run.tests:
+        raise errors.InputError("They must be of a test's first examples, got no test.")
+    return next(next(iter(run.tests.values())).once())
+
+
+def _first(select: batches.Select, data: Any) -> learner.Batch:
+    return jax.tree.map(lambda x: x[:MOST] if x.ndim else x, select(data, 0))
