@@ -12,7 +12,12 @@ EXTRAS |= {"cmaes": "search", "submitit": "slurm", "mctx": "rl", "pgx": "rl"}
 EXTRAS |= {"statsmodels": "series", "pyarrow": "tables", "pandas": "tables", "rdkit": "molecules"}
 EXTRAS |= {"safetensors": "interop", "tokenizers": "interop", "sacrebleu": "text"}
 EXTRAS |= {"jax_cuda13_plugin": "cuda", "jax_cuda12_plugin": "cuda", "libtpu": "tpu"}
-EXTRAS |= {"jiwer": "speech", "pycocotools": "detection", "flatbuffers": "interop"}
+EXTRAS |= {
+    "jiwer": "speech",
+    "soundfile": "speech",
+    "pycocotools": "detection",
+    "flatbuffers": "interop",
+}
 EXTRAS |= {"xprof": "profile"}
 EXTRAS |= {"matplotlib": "notebook", "nbclient": "notebook", "ipykernel": "notebook"}
 

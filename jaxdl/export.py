@@ -238,7 +238,9 @@ def _shape(array: Any) -> jax.ShapeDtypeStruct:
 
 
 def _put(folder: pathlib.Path, found: trained.Trained, made: Mapping[str, _Made]) -> None:
-    """All of it beside the folder first, and then in its place: a kill leaves what was there."""
+    """All of it beside the folder first, and then in its place: after a kill at any point `load`
+    reads what was there, and the next export clears up.
+    """
     library = errors.needed(exported.THING, "safetensors.numpy")
     state = exported.flat(found.state)
     arrays = {path: np.array(x, order="C") for path, x in jax.device_get(state).items()}
@@ -260,7 +262,7 @@ def _put(folder: pathlib.Path, found: trained.Trained, made: Mapping[str, _Made]
         "sha256": {file: hashlib.sha256(kept).hexdigest() for file, kept in content.items()},
     }
     folder = folder.resolve()
-    new, old = (folder.with_name(f".{folder.name}.{what}") for what in ("new", "old"))
+    new, old = (exported.beside(folder, what) for what in ("new", "old"))
     with record.writing(folder):
         shutil.rmtree(new, ignore_errors=True)  # what a kill left
         new.mkdir(parents=True)

@@ -90,7 +90,7 @@ def load(folder: str | pathlib.Path) -> Loaded:
 
     errors.InputError: the folder holds none, a damaged one, or one of a later jaxdl.
     """
-    folder = pathlib.Path(folder)
+    folder = _there(pathlib.Path(folder))
     library = errors.needed(THING, "safetensors.numpy")
     errors.needed(THING, "flatbuffers")  # jax.export reads with it
     try:
@@ -107,6 +107,20 @@ def load(folder: str | pathlib.Path) -> Loaded:
     except (OSError, ValueError, TypeError, AttributeError) as error:
         raise errors.InputError(f"The export in {folder} must be readable, got {error}.") from error
     return Loaded(folder, manifest, jax.device_put(arrays))
+
+
+def beside(folder: pathlib.Path, what: str) -> pathlib.Path:
+    """Where an export is written before it takes its place ("new"), and what was there ("old")."""
+    folder = folder.resolve()
+    return folder.with_name(f".{folder.name}.{what}")
+
+
+def _there(folder: pathlib.Path) -> pathlib.Path:
+    """The folder; where a kill came between taking the old one away and putting the new one in its
+    place, the old one.
+    """
+    old = beside(folder, "old")
+    return old if not folder.exists() and is_one(old) else folder
 
 
 def is_one(folder: pathlib.Path) -> bool:

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import pathlib
 import subprocess
 import sys
 import textwrap
@@ -300,6 +301,26 @@ def test_a_kill_leaves_the_old_export_and_no_trap(finished, tmp_path, monkeypatc
     with monkeypatch.context() as patched, pytest.raises(Killed):
         patched.setattr(f"jaxdl.export.{at}", killed)
         export.write(finished, to, ["cpu"])
+    assert runs.bits(exported.load(to).state) == runs.bits(made.state)
+    export.write(finished, to, ["cpu"])
+    assert [path.name for path in tmp_path.iterdir()] == ["made"]
+
+
+def test_a_kill_between_the_renames_leaves_the_old_export(finished, tmp_path, monkeypatch):
+    to = tmp_path / "made"
+    made = export.write(finished, to, ["cpu"])
+    rename, left = pathlib.Path.rename, [1]  # so many still go
+
+    def killed(path, target):
+        if not left.pop():
+            raise Killed
+        left.append(0)
+        return rename(path, target)
+
+    with monkeypatch.context() as patched, pytest.raises(Killed):
+        patched.setattr(pathlib.Path, "rename", killed)
+        export.write(finished, to, ["cpu"])
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".made.new", ".made.old"]
     assert runs.bits(exported.load(to).state) == runs.bits(made.state)
     export.write(finished, to, ["cpu"])
     assert [path.name for path in tmp_path.iterdir()] == ["made"]

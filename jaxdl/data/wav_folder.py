@@ -7,7 +7,7 @@ recording beside it and what is said. Speech Commands: P. Warden (2018), CC BY 4
 one second for each `<word>/<name>.wav`; `validation_list.txt` and `testing_list.txt` name those
 that are not to learn from.
 
-A .wav file is read with SciPy, a .flac file with the library soundfile where that is installed.
+A .wav file is read with SciPy, a .flac file with libsndfile: the extra `speech`.
 """
 
 import pathlib
@@ -177,18 +177,14 @@ def _wav(path: pathlib.Path) -> tuple[int, np.ndarray]:
 
 
 def _flac(path: pathlib.Path) -> tuple[int, np.ndarray]:
-    try:
-        import soundfile  # pyright: ignore[reportMissingImports]
-    except ImportError as error:
-        raise errors.MissingError(
-            f"{path} must be read with soundfile, which is not installed: {error}.\n"
-            'Install it with "pip install soundfile", or convert the files: '
-            "for f in $(find . -name '*.flac'); do ffmpeg -i $f ${f%.flac}.wav && rm $f; done"
-        ) from error
+    soundfile = errors.needed(f"To be read, {path}", "soundfile")
     try:
         samples, rate = soundfile.read(path, dtype="float32")
     except (RuntimeError, OSError) as error:
-        raise errors.InputError(f"{path} must be a readable .flac file, got: {error}.") from error
+        told = str(error).rstrip(".")
+        raise errors.InputError(
+            f"{path} must be a whole .flac file, got: {told}. Copy it again."
+        ) from error
     return rate, samples
 
 

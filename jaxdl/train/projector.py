@@ -2,7 +2,7 @@
 
 TensorBoard looks for `projector_config.pbtxt` in a run's folder; what it names lies in the folder
 `projector`, a folder for each tag. A tag shows its last points: the projector knows no steps. It
-reads the list once, so the names of its files stay; a tag is off the list while they change.
+reads the list once, so the names of its files stay; a tag is off the list while they change places.
 """
 
 # pyright: reportAttributeAccessIssue=false
@@ -61,12 +61,13 @@ def write(folder: pathlib.Path, step: int, tag: str, embedding: summary.Embeddin
         entry.sprite.single_image_dim.extend((tiles.shape[2], tiles.shape[1]))
         files[entry.sprite.image_path] = picture.png(_sprite(tiles, tag))
     (folder / place).mkdir(parents=True, exist_ok=True)
+    ready = [_prepared(folder / name, content) for name, content in files.items()]
     listed = _listed(folder)
     others = [one for one in listed if one.tensor_name != tag]
     if len(others) < len(listed):
         _list(folder, others)
-    for name, content in files.items():
-        _replace(folder / name, content)
+    for temporary, path in ready:  # only renamed, so that a kill hardly finds the tag off the list
+        temporary.replace(path)
     _list(folder, [*others, entry])
 
 
@@ -134,11 +135,12 @@ def _listed(folder: pathlib.Path) -> list[projector_config_pb2.EmbeddingInfo]:
 def _list(folder: pathlib.Path, found: Sequence[projector_config_pb2.EmbeddingInfo]) -> None:
     ordered = sorted(found, key=lambda one: one.tensor_name)
     config = projector_config_pb2.ProjectorConfig(embeddings=ordered)
-    _replace(folder / CONFIG, text_format.MessageToString(config).encode())
+    temporary, path = _prepared(folder / CONFIG, text_format.MessageToString(config).encode())
+    temporary.replace(path)
 
 
-def _replace(path: pathlib.Path, content: bytes) -> None:
-    """In one piece: a server may be reading."""
+def _prepared(path: pathlib.Path, content: bytes) -> tuple[pathlib.Path, pathlib.Path]:
+    """Written beside its place, to be put there in one piece: a server may be reading."""
     temporary = path.with_name(path.name + ".temporary")
     temporary.write_bytes(content)
-    temporary.replace(path)
+    return temporary, path

@@ -1,6 +1,7 @@
 """Each of TensorBoard's tabs, filled by a run and read back from TensorBoard's two servers."""
 
 import io
+import pathlib
 import urllib.parse
 import wave
 
@@ -392,17 +393,37 @@ def test_embeddings_are_cut_like_curves(tmp_path):
 
 
 def test_points_never_stand_beside_labels_of_other_points(tmp_path, monkeypatch):
-    """A disk that is full, or a kill, between two of an embedding's files."""
-    replace = projector._replace
+    """A kill between the renames of two of an embedding's files."""
+    replace = pathlib.Path.replace
 
-    def fails(path, content):
-        if path.name == "metadata.tsv":
-            raise OSError(28, "No space left on device")
-        replace(path, content)
+    def fails(path, target):
+        if target.name == "metadata.tsv":
+            raise OSError(5, "Input/output error")
+        return replace(path, target)
 
     with tensorboard.Writer(tmp_path) as writer:
         writer.show(10, {"a": points(2), "b": points(2)})
-        monkeypatch.setattr(projector, "_replace", fails)
-        with pytest.raises(errors.StorageError, match="No space"):
+        monkeypatch.setattr(pathlib.Path, "replace", fails)
+        with pytest.raises(errors.StorageError, match="Input/output error"):
             writer.show(20, {"a": points(3)})
     assert listed(tmp_path) == {"b": [2, 3]}
+
+
+def test_a_full_disk_leaves_the_points_before(tmp_path, monkeypatch):
+    write = pathlib.Path.write_bytes
+
+    def full(path, content):
+        if path.name.startswith("metadata.tsv"):
+            raise OSError(28, "No space left on device")
+        return write(path, content)
+
+    with tensorboard.Writer(tmp_path) as writer:
+        writer.show(10, {"a": points(2), "b": points(2)})
+        with monkeypatch.context() as patched:
+            patched.setattr(pathlib.Path, "write_bytes", full)
+            with pytest.raises(errors.StorageError, match="No space"):
+                writer.show(20, {"a": points(3)})
+        assert listed(tmp_path) == {"a": [2, 3], "b": [2, 3]}
+        writer.show(30, {"a": points(3)})
+    assert listed(tmp_path) == {"a": [3, 3], "b": [2, 3]}
+    assert not list(tmp_path.rglob("*.temporary"))
