@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 import rich.console
 import rich.text
 
-from jaxdl import cluster, errors
+from jaxdl import backend, cluster, errors
 
 INTERRUPTED = 130  # the shell's code for a Ctrl-C
 
@@ -45,6 +45,7 @@ def set_up() -> None:
     """Join the other processes, if any; compiled programs outlive the process, unless the user has
     arranged that already.
     """
+    backend.at_once()
     cluster.initialize()
     import jax
 

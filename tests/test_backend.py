@@ -109,3 +109,9 @@ def test_an_allocator_without_mallopt_is_left_alone(monkeypatch):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(backend.ctypes, "CDLL", lambda name: types.SimpleNamespace())
     backend._keep_memory()
+
+
+def test_commands_compute_where_they_dispatch():
+    code = "from jaxdl import command; command.set_up(); from jax._src import xla_bridge as bridge"
+    done = child(f"{code}; print(bridge._CPU_ENABLE_ASYNC_DISPATCH.value)")
+    assert done.stdout == "False\n"

@@ -43,7 +43,7 @@ import optax
 import rich.console
 import rich.table
 
-from jaxdl import errors
+from jaxdl import backend, errors
 from jaxdl import run as runs
 from jaxdl.learners import gradient
 from jaxdl.train import program
@@ -285,6 +285,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--gpu", action="store_true", help="time one GPU instead")
     parser.add_argument("--small", action="store_true", help="of --gpu, --sweeps: a short trial")
     chosen = parser.parse_args(arguments)
+    backend.at_once()  # as jaxdl's commands do; for every side
     console = rich.console.Console(width=None if sys.stdout.isatty() else 120)
     if chosen.gpu:
         import benchmark_gpu

@@ -5,6 +5,8 @@ from collections.abc import Callable
 from typing import Any
 
 import flax.linen as nn
+import jax
+from jax import lax
 from jaxtyping import Array, Float
 
 # A class or partial that makes the layer: nn.LayerNorm, functools.partial(nn.GroupNorm, 8), ...
@@ -24,9 +26,28 @@ def normalize(
     layer = norm(**fields)
     if not isinstance(layer, nn.BatchNorm):
         return layer(x)
-    # Statistics over one axis of all positions, not over three: XLA:CPU sums them so much faster
-    # that the whole training step of a ResNet-20 takes 0.83 of the time.
+    # Statistics over one axis of all positions, not over three: XLA:CPU sums them six to ten times
+    # as fast. The barriers keep it from taking the reshape away, there and for the gradients: a
+    # ResNet-20's training step takes 0.87 of the time.
     rows = x.reshape(-1, x.shape[-1]) if layer.axis == -1 else x
-    fixed = layer.use_running_average is not None
-    rows = layer(rows) if fixed else layer(rows, use_running_average=not train)
-    return rows.reshape(x.shape)
+    if layer.use_running_average is not None:
+        return layer(rows).reshape(x.shape)
+    if not train:
+        return layer(rows, use_running_average=True).reshape(x.shape)
+    rows = layer(_barrier(rows), use_running_average=False)
+    return _gradient_barrier(rows).reshape(x.shape)
+
+
+def _barrier(x):
+    return lax.platform_dependent(x, cpu=lax.optimization_barrier, default=lambda x: x)
+
+
+@jax.custom_jvp
+def _gradient_barrier(x):
+    """x, and a barrier before the gradient that comes back."""
+    return x
+
+
+@_gradient_barrier.defjvp
+def _gradient_barrier_jvp(primals, tangents):
+    return primals[0], _barrier(tangents[0])

@@ -36,6 +36,29 @@ def test_batch_norm_is_its_definition(shape):
     assert not np.allclose(evaluated, y)
 
 
+def test_batch_norm_has_flax_gradients_forwards_and_backwards():
+    """Also those of the second order, and under vmap: the barriers are nothing but in the way."""
+    random = np.random.default_rng(2)
+    x, v = (jnp.asarray(random.normal(size=(3, 4, 4, 2)), jnp.float32) for _ in range(2))
+    ours, theirs = Layer(nn.BatchNorm), nn.BatchNorm(use_running_average=False)
+    variables = ours.init(jax.random.key(0), x)
+
+    def own(x):
+        return jnp.sum(ours.apply(variables, x, True, mutable="batch_stats")[0] ** 3)
+
+    def plain(x):
+        given = {kind: tree["norm"] for kind, tree in variables.items()}
+        return jnp.sum(theirs.apply(given, x, mutable="batch_stats")[0] ** 3)
+
+    for of in (
+        jax.grad,
+        lambda f: lambda x: jax.jvp(f, (x,), (v,))[1],
+        lambda f: lambda x: jax.jvp(jax.grad(f), (x,), (v,))[1],
+        lambda f: lambda x: jax.vmap(jax.grad(f))(jnp.stack([x, v])),
+    ):
+        np.testing.assert_allclose(jax.jit(of(own))(x), of(plain)(x), rtol=2e-4, atol=2e-4)
+
+
 def test_frozen_batch_norm_stays_frozen_in_training():
     x = jnp.asarray(np.random.default_rng(1).normal(size=(4, 3)), jnp.float32)
     layer = Layer(functools.partial(nn.BatchNorm, use_running_average=True))
