@@ -43,7 +43,22 @@ from jaxdl.train import record
 
 SPACE = {"learning_rate": space.log(1e-5, 1.0), "weight_decay": space.log(1e-6, 10.0)}
 EVALUATIONS = 20
-WAYS = {"random search": (None, 8), "breeding": ("pbt", 8), "halving": ("halving", 32)}
+
+
+class Way(NamedTuple):
+    """population: None is random search. steps: of each member that goes on to the end."""
+
+    population: str | None
+    members: int
+    steps: int
+
+
+WAYS = {
+    "random search": Way(None, 8, 1000),
+    "short random": Way(None, 20, 400),
+    "breeding": Way("pbt", 20, 400),
+    "halving": Way("halving", 32, 1000),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,6 +67,8 @@ class Options:
 
     repeats: int = 5
     """Splits, settings and seeds."""
+    first: int = 0
+    """The number of the first repeat: settings are chosen on others than are reported."""
     small: bool = False
     """Two repeats of few steps: whether it runs, not what is better."""
 
@@ -86,12 +103,13 @@ def digits_search(
 
 def search(way: str, repeat: int, folder: pathlib.Path, small: bool) -> Found:
     """Run one way, once."""
-    population, samples = WAYS[way]
-    samples = max(2, samples // 5) if small else samples
-    given = {"split": repeat} | ({"steps": 40} if small else {})
+    population, members, steps = WAYS[way]
+    if small:
+        members, steps = max(2, members // 5), steps // 10
+    given = {"split": repeat, "steps": steps}
     base = record.Launched("digits_search", None, given, repeat, "benchmark_population.py")
     experiment = execute.Experiment(digits_search, given, base)
-    asked = campaign.Asked((), samples, population=population)
+    asked = campaign.Asked((), members, population=population)
     going = campaign.Campaign(experiment, space.Space(SPACE), asked, folder, quiet=True)
     outcome = campaign.run_all(going)
     sound = [m for m in outcome.members if m.best is not None and m.status in record.SUCCEEDED]
@@ -120,7 +138,8 @@ def main(options: Options) -> int:
     command.set_up()
     found: dict[str, list[Found]] = {way: [] for way in WAYS}
     with tempfile.TemporaryDirectory() as folder:
-        for repeat in range(2 if options.small else options.repeats):
+        for number in range(2 if options.small else options.repeats):
+            repeat = options.first + number
             for way in WAYS:
                 at = pathlib.Path(folder) / f"{way} {repeat}"
                 found[way].append(search(way, repeat, at, options.small))
@@ -137,7 +156,9 @@ def main(options: Options) -> int:
         table.add_row(way, *numbers, f"{compute.mean():,.0f}", f"{won} of {len(results)}")
     console.print(table)
     means = {way: np.mean([one.loss for one in results]) for way, results in found.items()}
-    beaten = all(mean < means["random search"] for way, mean in means.items() if WAYS[way][0])
+    beaten = all(
+        mean < means["random search"] for way, mean in means.items() if WAYS[way].population
+    )
     return 0 if beaten or options.small else 1
 
 
