@@ -10,7 +10,7 @@ import pytest
 from jaxdl.train import population, program
 
 PRIORS = {"rate": (0.01, 0.05, 1.0), "decay": (0.1, 0.2)}
-RATES = np.float32([0.1, 0.9, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.011])
+RATES = np.array([0.1, 0.9, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.011], np.float32)
 
 
 def evolved(scores, members=10, step=3, seed=0):
