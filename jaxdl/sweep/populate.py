@@ -24,6 +24,8 @@ KINDS = {
 }
 Kind = Literal["pbt", "halving"]
 
+QUANTILES = 1001  # of a range, its ends among them: five decades in steps of one percent
+
 
 class Going(NamedTuple):
     """A group that runs as a population. folder: for its checkpoints."""
@@ -37,15 +39,15 @@ class Going(NamedTuple):
     stopping: stop.Catcher
 
 
-def bounds(axes: Mapping[str, space.Axis]) -> dict[str, tuple[float, float]]:
-    """Of each hyperparameter the lowest and the highest value of the sweep."""
+def priors(axes: Mapping[str, space.Axis]) -> dict[str, list[float]]:
+    """Of each hyperparameter what the sweep draws from, sorted: of a range QUANTILES of it."""
     found = {}
     for name, axis in axes.items():
         if isinstance(axis, space.Range):
-            found[name] = (float(axis.low), float(axis.high))
+            values = [axis.at(i / (QUANTILES - 1)) for i in range(QUANTILES)]
         else:
             values = axis.values if isinstance(axis, space.Choice) else axis
-            found[name] = (float(min(values)), float(max(values)))
+        found[name] = sorted(map(float, values))
     return found
 
 
@@ -94,8 +96,8 @@ def run(
     if kind == "halving":
         return _halved(going)
     everybody = range(len(going.members))
-    within = bounds({name: axes[name] for name in going.family.values[0]})  # those that vary
-    _train(going, list(everybody), 0, population.Breeding(within), None)
+    drawn = priors({name: axes[name] for name in going.family.values[0]})  # those that vary
+    _train(going, list(everybody), 0, population.Breeding(drawn), None)
     return all(member.status for member in going.members)
 
 

@@ -1,8 +1,9 @@
 """Members that run together as a population: who goes on from where, once all have been judged.
 
-Breeding: the members judged worst go on from the states of the best, with hyperparameters a little
-changed (population-based training: Jaderberg et al. 2017). Halving: the worse half is given up, the
-better one goes on for twice as long (successive halving: Jamieson and Talwalkar 2016).
+Breeding: the members judged worst go on from the states of the best, with hyperparameters that are
+a little changed or drawn anew (population-based training: Jaderberg et al. 2017). Halving: the
+worse half is given up, the better one goes on for twice as long (successive halving: Jamieson and
+Talwalkar 2016).
 """
 
 import functools
@@ -21,12 +22,17 @@ from jaxdl.train import program as programs
 
 SHARE = 0.2  # of the members that are replaced, and of those they go on from: Jaderberg et al., A.1
 FACTORS = (0.8, 1.2)  # one of which each hyperparameter is multiplied with: likewise
+# Or it is drawn anew, as often as in Ray Tune (`resample_probability`): factors alone do not get
+# far in a range of decades. Both are in Jaderberg et al., as `perturb` and `resample`.
+RESAMPLED = 0.25
 
 
 class Breeding(NamedTuple):
-    """bounds: of each hyperparameter that varies, within which it stays."""
+    """priors: of each hyperparameter that varies numbers as likely as one another, from the lowest
+    to the highest, within which it stays.
+    """
 
-    bounds: Mapping[str, tuple[float, float]]
+    priors: Mapping[str, Sequence[float]]
 
     def select(
         self,
@@ -37,7 +43,7 @@ class Breeding(NamedTuple):
         step: int,
     ) -> programs.Carry:
         """The members' carry after it; program and books are told of their hyperparameters."""
-        evolve = exploit(self.bounds, len(books))
+        evolve = exploit(self.priors, len(books))
         carry, *rest = program.evolved(evolve, scores, carry, step)
         values, parents = jax.device_get(rest)
         for i, one in enumerate(books):
@@ -83,13 +89,13 @@ class Before(NamedTuple):
     rows: Sequence[int]
 
 
-def exploit(bounds: Mapping[str, tuple[float, float]], members: int) -> Callable[..., Any]:
+def exploit(priors: Mapping[str, Sequence[float]], members: int) -> Callable[..., Any]:
     """(scores, carry, who, step) -> the carry, the hyperparameters, and from whom each goes on.
 
     All have a leading axis of members, of which there may be more than `members`: the others stay
     as they are and are nobody's parents. scores: the highest is the best; -inf was not judged.
     A member among the worst SHARE, or not judged, takes over all of one of the best SHARE, by
-    chance, and multiplies each hyperparameter by one of FACTORS.
+    chance, and multiplies each hyperparameter by one of FACTORS or draws it anew from its prior.
     """
     count = max(1, math.floor(SHARE * members))
 
@@ -106,13 +112,21 @@ def exploit(bounds: Mapping[str, tuple[float, float]], members: int) -> Callable
         parents = jnp.where(worse, chosen, places)
         carry = jax.tree.map(lambda x: x[parents], carry)
         values = {}
-        for i, (name, (low, high)) in enumerate(sorted(bounds.items())):
-            up = jax.random.bernoulli(jax.random.fold_in(change, i), 0.5, scores.shape)
-            changed = who.values[name][parents] * jnp.where(up, FACTORS[1], FACTORS[0])
-            values[name] = jnp.where(worse, jnp.clip(changed, low, high), who.values[name])
+        for i, (name, prior) in enumerate(sorted(priors.items())):
+            value = _explored(jax.random.fold_in(change, i), who.values[name][parents], prior)
+            values[name] = jnp.where(worse, value, who.values[name])
         return carry, values, parents
 
     return evolve
+
+
+def _explored(key: Any, values: Any, prior: Sequence[float]) -> Any:
+    """Each is changed by a factor, or drawn anew."""
+    which, turn, drawn = jax.random.split(key, 3)
+    up = jax.random.bernoulli(turn, 0.5, values.shape)
+    changed = jnp.clip(values * jnp.where(up, FACTORS[1], FACTORS[0]), prior[0], prior[-1])
+    anew = jax.random.choice(drawn, jnp.asarray(prior, values.dtype), values.shape)
+    return jnp.where(jax.random.bernoulli(which, RESAMPLED, values.shape), anew, changed)
 
 
 def rungs(members: int, steps: int, every: int) -> list[Rung]:

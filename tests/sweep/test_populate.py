@@ -14,7 +14,7 @@ import test_campaign
 import test_ensemble
 
 from jaxdl import compare, metrics, trained
-from jaxdl.sweep import campaign, execute, report
+from jaxdl.sweep import campaign, execute, populate, report, space
 from jaxdl.train import loop, record, states
 
 launched, toy = test_campaign.launched, test_campaign.toy
@@ -30,6 +30,15 @@ def swept(folder, kind, function=small.walk, values=RATES, **asked):
 
 def by_rate(outcome):
     return {member.setting["rate"]: member for member in outcome.members}
+
+
+def test_what_is_drawn_anew_is_of_the_sweep():
+    """A range's numbers are as likely as one another, its ends are among them; values are sorted."""
+    axes = {"rate": space.log(1e-4, 1.0), "decay": space.uniform(0.0, 1.0), "at": (0.3, 0.1)}
+    found = populate.priors(axes | {"of": space.choice(2.0, 1.0)})
+    assert found["at"] == [0.1, 0.3] and found["of"] == [1.0, 2.0]
+    np.testing.assert_allclose(np.log10(found["rate"]), np.linspace(-4, 0, 1001), atol=1e-5)
+    np.testing.assert_allclose(found["decay"], np.linspace(0, 1, 1001), atol=1e-6)
 
 
 @pytest.mark.parametrize("mesh", [{"member": 1}, {"member": 2}], ids=str)

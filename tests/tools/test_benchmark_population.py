@@ -20,5 +20,5 @@ def benchmark():
 def test_a_way_finds_a_member(benchmark, way, tmp_path):
     found = benchmark.search(way, 0, tmp_path / "sweep", small=True)
     assert np.isfinite(found.loss) and 0 <= found.accuracy <= 1
-    # Of two members, all to the end; of six, by three rungs: three end at 6 steps, one at 18.
-    assert found.compute == (2 * 40 if way == "breeding" else 3 * 6 + 18 + 2 * 40)
+    # Of four members, all to the end; of six, by three rungs: three end at 15 steps, one at 45.
+    assert found.compute == (4 * 40 if way == "breeding" else 3 * 15 + 45 + 2 * 100)

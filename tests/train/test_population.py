@@ -9,8 +9,8 @@ import pytest
 
 from jaxdl.train import population, program
 
-BOUNDS = {"rate": (0.01, 1.0), "decay": (0.1, 0.2)}
-RATES = np.float32([0.1, 0.9, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.011])
+PRIORS = {"rate": (0.01, 0.05, 1.0), "decay": (0.1, 0.2)}
+RATES = np.array([0.1, 0.9, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.011], np.float32)
 
 
 def evolved(scores, members=10, step=3, seed=0):
@@ -20,7 +20,7 @@ def evolved(scores, members=10, step=3, seed=0):
     keys = jax.random.split(jax.random.key(7), count)
     carry = {"number": jnp.arange(count), "table": jnp.ones((count, 2)), "key": keys}
     who = program.Who(jax.random.split(jax.random.key(seed), count), values)
-    evolve = jax.jit(population.exploit(BOUNDS, members))
+    evolve = jax.jit(population.exploit(PRIORS, members))
     carry, values, parents = evolve(np.float32(scores), carry, who, np.uint32(step))
     np.testing.assert_array_equal(carry["number"], parents)
     np.testing.assert_array_equal(
@@ -32,7 +32,7 @@ def evolved(scores, members=10, step=3, seed=0):
 def test_the_worst_fifth_goes_on_from_the_best_fifth():
     scores = [5, 9, 1, 7, 6, 8, 2, 3, 4, 0]  # the best are 1 and 5, the worst 9 and 2
     drawn = [evolved(scores, step=step, seed=step % 3) for step in range(60)]
-    seen, factors = collections.Counter(), collections.Counter()
+    seen, factors, decays = (collections.Counter() for _ in range(3))
     for values, parents in drawn:
         for i in set(range(10)) - {2, 9}:
             assert parents[i] == i and values["rate"][i] == RATES[i]
@@ -41,11 +41,15 @@ def test_the_worst_fifth_goes_on_from_the_best_fifth():
             seen[i, parents[i]] += 1
             ratio = values["rate"][i] / RATES[parents[i]]
             factors[round(float(ratio), 4)] += 1
-            assert round(float(values["decay"][i]), 5) in (0.12, 0.18)
+            decays[round(float(values["decay"][i]), 5)] += 1
     assert seen.keys() == {(2, 1), (2, 5), (9, 1), (9, 5)}
-    # 0.9 times 1.2 is beyond the highest rate, 1.
-    assert factors.keys() == {0.8, 1.2, round(1 / 0.9, 4)}
-    assert min(*seen.values(), *factors.values()) >= 10
+    # 0.9 times 1.2 is beyond the highest rate, 1; the other numbers are drawn anew.
+    anew = {round(drawn / float(rate), 4) for drawn in (0.01, 0.05, 1.0) for rate in RATES[[1, 5]]}
+    assert factors.keys() == {0.8, 1.2} | anew
+    assert min(*seen.values(), factors[0.8], factors[1.2]) >= 10
+    # A quarter is drawn anew, and of those one number as often as the other: 30 of 120.
+    assert decays.keys() == {0.1, 0.12, 0.18, 0.2} and decays[0.12] + decays[0.18] >= 75
+    assert min(decays[0.1], decays[0.2]) >= 6
 
 
 def test_a_member_that_failed_is_replaced_and_nobodys_parent():
