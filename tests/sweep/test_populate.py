@@ -33,7 +33,7 @@ def by_rate(outcome):
 
 
 def test_what_is_drawn_anew_is_of_the_sweep():
-    """A range's numbers are as likely as one another, its ends are among them; values are sorted."""
+    """A range's numbers are as likely as one another, its ends among them; values are sorted."""
     axes = {"rate": space.log(1e-4, 1.0), "decay": space.uniform(0.0, 1.0), "at": (0.3, 0.1)}
     found = populate.priors(axes | {"of": space.choice(2.0, 1.0)})
     assert found["at"] == [0.1, 0.3] and found["of"] == [1.0, 2.0]
