@@ -1,9 +1,8 @@
 """How the steps of a run are dispatched, by the backend and by what a step costs.
 
 How the steps of a chunk run on the device:
-- rolled: a loop on the device. Bitwise equal to single steps; dispatch, synchronisation and, on
-  CPU, the mapping of the step's work space are paid once a chunk (a small network runs 3 times
-  faster, a small GPT 1.25 times), and compile time does not depend on it.
+- rolled: a loop on the device. Bitwise equal to loops of one step; dispatch and synchronisation are
+  paid once a chunk (a small network runs 3 times faster), and compile time does not depend on it.
 - single: one step a dispatch. For convolutions on CPU, which XLA runs 5 to 30 times slower inside a
   loop (jax-ml/jax#12868).
 - unrolled: one program of all the chunk's steps. Only on request: XLA optimises across the steps,
