@@ -3,7 +3,7 @@
 Data: 4,000 made utterances of three to eight of ten phones by a formant synthesiser, with speakers,
 glides and noise 20 to 35 dB below the voice; 300 for the test.
 Cost: 25 s on a CPU core. Scores: test/phone_error 0.0033 (3 seeds, sd 0.0004); the Conformer has
-0.0019 (1 seed) after 65 s. At each evaluation TensorBoard plays utterances, shows what the model
+0.0015 (2 seeds) after 65 s. At each evaluation TensorBoard plays utterances, shows what the model
 hears and writes what it reads from them.
 
     python -m jaxdl.launch phones_ctc --encoder conformer
