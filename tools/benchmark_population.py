@@ -1,6 +1,6 @@
 """Populations beside random search, at equal compute: which finds the better network.
 
-    python tools/benchmark_population.py               # some minutes; --small is a trial
+    python tools/benchmark_population.py               # a minute or two; --small is a trial
 
 The network of digits_mlp, of digits cut into training, validation and test by the repeat's seed;
 its learning rate is drawn from log(1e-5, 1) and its weight decay from log(1e-6, 10), and the budget
@@ -13,9 +13,9 @@ there. Five repeats, with splits, settings and seeds of their own. `steps of mem
 the members' curves, less where some diverged; in halving's programs, which devices share, another
 may only fill up the shape.
 
-Measured on two CPU cores, 2026-11-28, the mean test loss (sd) of repeats 0 to 4, in 52 s: random
-search 0.128 (0.025), the short one 0.126 (0.021), breeding 0.115 (0.016), better than random search
-in four repeats; halving 0.120 (0.022), better in two and the same in one, with 5,600 steps in the
+Measured on one of two CPU cores, 2026-11-28, in 80 s, the mean test loss (sd) of repeats 0 to 4:
+random search 0.128 (0.025), the short one 0.126 (0.021), breeding 0.115 (0.016), better than random
+search in four repeats; halving 0.120 (0.022), better in two and the same in one, with 5,600 steps in the
 place of 8,000. Budget and rule were chosen on repeats from 100 on; of 100 to 104 (`--first 100`)
 these are 0.118 (0.030), 0.117 (0.030), 0.111 (0.019) and 0.113 (0.024). Five repeats tell little:
 from one repeat to another the differences vary by more than their means. In 16 of those repeats
