@@ -15,12 +15,12 @@ may only fill up the shape.
 
 Measured on one of two CPU cores, 2026-11-28, in 80 s, the mean test loss (sd) of repeats 0 to 4:
 random search 0.128 (0.025), the short one 0.126 (0.021), breeding 0.115 (0.016), better than random
-search in four repeats; halving 0.120 (0.022), better in two and the same in one, with 5,600 steps in the
-place of 8,000. Budget and rule were chosen on repeats from 100 on; of 100 to 104 (`--first 100`)
-these are 0.118 (0.030), 0.117 (0.030), 0.111 (0.019) and 0.113 (0.024). Five repeats tell little:
-from one repeat to another the differences vary by more than their means. In 16 of those repeats
-breeding with only eight members, of 1,000 steps, was hardly better than random search, 0.129 and
-0.131; halving was a little worse than random search of 20 settings of 1,000 steps.
+search in four repeats; halving 0.120 (0.022), better in two and the same in one, with 5,600 steps
+in the place of 8,000. Budget and rule were chosen on repeats from 100 on; of 100 to 104 (`--first
+100`) these are 0.118 (0.030), 0.117 (0.030), 0.111 (0.019) and 0.113 (0.024). Five repeats tell
+little: from one repeat to another the differences vary by more than their means. In 16 of those
+repeats breeding with only eight members, of 1,000 steps, was hardly better than random search,
+0.129 and 0.131; halving was a little worse than random search of 20 settings of 1,000 steps.
 
 The exit code is 1 where the mean test loss of a population is not below random search's.
 """
