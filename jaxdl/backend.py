@@ -6,6 +6,7 @@ on reductions of high-rank arrays (jax-ml/jax#40412); switching that kind of fus
 `python -m jaxdl.launch --doctor` and tests/test_backend.py show the faults and their absence.
 """
 
+import contextlib
 import ctypes
 import os
 import sys
@@ -63,7 +64,8 @@ def at_once() -> None:
     """
     import jax
 
-    jax.config.update("jax_cpu_enable_async_dispatch", False)
+    with contextlib.suppress(AttributeError):  # a release that leaves no choice
+        jax.config.update("jax_cpu_enable_async_dispatch", False)
 
 
 def _backend_started() -> bool:
