@@ -29,12 +29,12 @@ from jaxdl.run import AtMost, Run
 
 def experiment(
     stack: bool = True,
-    width: int = 64,
+    width: int = 32,
     size: int = 16,
     longest: int = 10,
-    learning_rate: float = 3e-3,
-    batch_size: int = 16,
-    steps: int = 4_000,
+    learning_rate: float = 1e-2,
+    batch_size: int = 32,
+    steps: int = 2_000,
 ) -> Run:
     """Adam on the bits that are to be told; without a stack, by an LSTM alone."""
     train = copying.reverse(50_000, (1, longest))

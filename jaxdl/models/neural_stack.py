@@ -89,9 +89,7 @@ class NeuralStack(nn.Module):
         lecun, cell = nn.initializers.lecun_normal(), recurrence.CELLS["lstm"]
         projected = dense.Dense(width, name="controller")(jnp.swapaxes(x, 0, 1))
         from_read = self.param("read_kernel", lecun, (self.size, width))
-        recurrent = self.param(
-            "recurrent_kernel", recurrence.orthogonal_gates, (self.width, width)
-        )
+        recurrent = self.param("recurrent_kernel", recurrence.orthogonal_gates, (self.width, width))
         kernel = self.param("stack_kernel", lecun, (self.width, 2 + self.size))
         bias = self.param("stack_bias", lambda _: jnp.zeros(2 + self.size).at[1].set(_POP))
 
