@@ -2,15 +2,17 @@
 
 Data: made sequences of one to ten vectors of six random bits, 50,000 of them; the tests are of the
 lengths 10, 20 and 30.
-Cost: ? s on a CPU core.
-Scores, the share of bits that are told wrong, of 3 seeds, all of which reach what is expected:
+Cost: 16 s on a CPU core.
+Scores, the share of bits that are told wrong, of 8 seeds; a run that has not found the stack after
+800 steps goes on to learn by heart, as an LSTM alone does:
 
 | what reverses | length_10/error | length_20/error | length_30/error |
 |---|---|---|---|
-| an LSTM of 64 with a stack | 0 | 0 | 0 |
-| an LSTM of 256 without a stack, one seed | | | |
+| an LSTM of 32 with a stack, 6 seeds | 0 | 0 | 0 |
+| the same, the other 2 seeds | 0.259 | 0.380 | 0.419 |
+| an LSTM of 256 without a stack, 4,000 steps at a rate of 0.001, one seed | 0.012 | 0.290 | 0.363 |
 
-    python -m jaxdl.launch reverse_stack --no-stack --width 256
+    python -m jaxdl.launch reverse_stack --no-stack --width 256 --steps 4000 --learning-rate 1e-3
 """
 
 import functools
