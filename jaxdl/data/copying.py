@@ -1,8 +1,10 @@
-"""Copying and associative recall: made tasks that need a memory with addresses.
+"""Copying, reversal and associative recall: made tasks that need a memory.
 
-Graves, Wayne and Danihelka, "Neural Turing Machines" (2014), sections 4.1 and 4.3. Vectors are of
-random bits; two more channels mark the end of what is shown (copy), or the beginnings of an item
-and of a query (recall). What is to be told comes after it, while the input is silent.
+Graves, Wayne and Danihelka, "Neural Turing Machines" (2014), sections 4.1 and 4.3; reversal is of
+Grefenstette et al., "Learning to transduce with unbounded memory" (2015), section 4.1, over bits
+instead of symbols. Vectors are of random bits; more channels mark the end of what is shown (copy,
+reverse), or the beginnings of an item and of a query (recall). What is to be told comes after it,
+while the input is silent.
 """
 
 from typing import Any
@@ -38,6 +40,16 @@ def copy(count: int, lengths: tuple[int, int], bits: int = 6, seed: int = 0) -> 
     target[told] = values[inside[:, :longest]]  # of each example as many, and in order
     shown[..., bits] = place == size
     return {"input": shown, "target": target, "mask": told.astype(np.uint8)}
+
+
+def reverse(count: int, lengths: tuple[int, int], bits: int = 6, seed: int = 0) -> Examples:
+    """`copy`'s sequences, to be told from the last vector to the first."""
+    made = copy(count, lengths, bits, seed)
+    told, size = made["mask"] > 0, made["mask"].sum(axis=1, dtype=int)[:, None]
+    place = np.arange(told.shape[1])[None, :]
+    from_place = np.where(told, 3 * size + 1 - place, place)
+    target = np.take_along_axis(made["target"], from_place[..., None], axis=1)
+    return made | {"target": target}
 
 
 def recall(

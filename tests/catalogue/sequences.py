@@ -9,5 +9,6 @@ SMALL = {
     "numbers_seq2seq": {"width": 4, "batch_size": 8, "train_numbers": 500},
     "prices_lstm": {"width": 2, "stocks": 32, "days": 10, "batch_size": 8},
     "recall_ntm": {"width": 8, "slots": 8, "size": 4, "items": 2, "length": 1},
+    "reverse_stack": {"width": 8, "size": 4, "longest": 3},
     "sunspots_gru": {"width": 2, "members": 2, "batch_size": 4},
 }

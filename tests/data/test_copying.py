@@ -21,6 +21,16 @@ def test_copy():
     assert made["target"][made["mask"] > 0].mean() == pytest.approx(0.5, abs=0.05)
 
 
+def test_reverse():
+    made, copied = copying.reverse(50, (2, 5), bits=3), copying.copy(50, (2, 5), bits=3)
+    for name in ("input", "mask"):
+        np.testing.assert_array_equal(made[name], copied[name])
+    for shown, target, mask in zip(made["input"], made["target"], made["mask"], strict=True):
+        (end,) = np.flatnonzero(shown[:, 3])
+        np.testing.assert_array_equal(target[mask > 0], shown[:end, :3][::-1])
+        assert not target[mask == 0].any()
+
+
 def test_recall():
     made = copying.recall(200, (2, 4), length=2, bits=5)
     assert made["input"].shape == (200, 18, 7) and made["target"].shape == (200, 18, 5)
@@ -40,7 +50,7 @@ def test_recall():
 
 
 def test_the_same_seed_makes_the_same():
-    for make in (copying.copy, copying.recall):
+    for make in (copying.copy, copying.reverse, copying.recall):
         first, again, other = (make(9, (2, 3), seed=seed) for seed in (1, 1, 2))
         assert all((first[name] == again[name]).all() for name in first)
         assert (first["input"] != other["input"]).any()
