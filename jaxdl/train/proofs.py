@@ -11,7 +11,7 @@ import dataclasses
 import itertools
 import math
 import pathlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import jax
@@ -176,7 +176,7 @@ def uncompiled(case: Case, whole: loop.Result) -> Proof:
     with jax.disable_jit():
         found = _walk(plain, key, state, data, test)
 
-    def moved(number: int) -> float:
+    def moved(number: int) -> rounding.Gaps:
         return _metrics_apart(_walk(fast, key, rounding.nudged(state, number), data, test), wanted)
 
     return Proof(*rounding.judged(_metrics_apart(found, wanted), program, moved))
@@ -196,9 +196,9 @@ def vectorised(case: Case, whole: loop.Result) -> Proof:
     together = programs.Program(spread, seeds[0], feed.first(), family, together=True)
     found = _begun(together, feed)
     alone = [_alone(run, seed) for seed in seeds[:2]]
-    apart = max(map(_metrics_apart, found, alone))
+    apart = rounding.largest(map(_metrics_apart, found, alone))
 
-    def moved(number: int) -> float:
+    def moved(number: int) -> rounding.Gaps:
         return _metrics_apart(_alone(case.nudged(number).run(), seeds[0]), alone[0])
 
     return Proof(*rounding.judged(apart, together, moved))
@@ -208,11 +208,11 @@ def shared(case: Case, devices: int) -> Proof:
     """The curves of one device against those of several that share each batch."""
     one = case.trained("one", case.run(mesh={"data": 1}))
     several = case.trained("several", case.run(mesh={"data": devices}))
-    apart = _relative(_curves(several), _curves(one))
+    apart = rounding.gaps(_curves(several), _curves(one))
 
-    def moved(number: int) -> float:
+    def moved(number: int) -> rounding.Gaps:
         run = case.nudged(number).run(mesh={"data": 1})
-        return _relative(_curves(case.trained(f"nudged {number}", run)), _curves(one))
+        return rounding.gaps(_curves(case.trained(f"nudged {number}", run)), _curves(one))
 
     note = f"a batch on {devices} devices"
     return Proof(*rounding.judged(apart, case.program(), moved, note))
@@ -319,20 +319,9 @@ def _curves(result: loop.Result) -> dict[str, np.ndarray]:
     }
 
 
-def _metrics_apart(found: list[learner.Metrics], wanted: list[learner.Metrics]) -> float:
-    """The largest difference between the numbers that metrics come to."""
+def _metrics_apart(found: list[learner.Metrics], wanted: list[learner.Metrics]) -> rounding.Gaps:
+    """How far the numbers that metrics come to are apart."""
     pairs = zip(found, wanted, strict=True)
-    return max(_relative(metrics.values(one), metrics.values(two)) for one, two in pairs)
-
-
-def _relative(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> float:
-    """The largest difference of a number, or a curve, relative to its largest value."""
-    if found.keys() != wanted.keys():
-        return math.inf
-    largest = 0.0
-    for tag, values in wanted.items():
-        if not np.array_equal(found[tag], values, equal_nan=True):
-            scale = max(float(np.nanmax(np.abs(values), initial=0.0)), 1e-3)
-            gap = float(np.max(np.abs(found[tag] - values))) / scale
-            largest = max(largest, math.inf if math.isnan(gap) else gap)
-    return largest
+    return rounding.largest(
+        rounding.gaps(metrics.values(one), metrics.values(two)) for one, two in pairs
+    )

@@ -178,18 +178,39 @@ def test_a_step_that_minds_its_devices_is_seen(tmp_path):
 def test_what_rounding_does_is_measured(tmp_path):
     program = case(runs.linear, tmp_path).program()
     unasked = [].__getitem__
-    assert rounding.judged(5e-4, program, unasked) == (5e-4, rounding.TOLERANCE, "")
-    infinite = rounding.judged(math.inf, program, unasked, "two")
-    assert infinite == (math.inf, rounding.TOLERANCE, "two")
-    moved = [0.01, 0.02, 0.03].__getitem__
-    apart, allowed, note = rounding.judged(0.1, program, moved, "two")
+    most = rounding.TOLERANCE
+    assert rounding.judged({"loss": 5e-4}, program, unasked) == (5e-4, most, "")
+    assert rounding.judged({}, program, unasked, "two") == (0, most, "two")
+    far = {"loss": math.inf, "accuracy": 0.1}
+    assert rounding.judged(far, program, unasked, "two") == (math.inf, most, "two")
+    moved = [{"loss": x} for x in (0.01, 0.03, 0.02)].__getitem__
+    apart, allowed, note = rounding.judged({"loss": 0.1}, program, moved, "two")
     assert (apart, allowed) == (0.1, pytest.approx(0.12))
-    assert note == "two; an ulp at the start makes 0.03"
-    assert rounding.judged(0.1, program, lambda number: 1e-7)[1] == rounding.TOLERANCE
+    assert note == "two; an ulp at the start makes 0.03 of loss"
+    assert rounding.judged({"loss": 0.1}, program, lambda number: {"loss": 1e-7})[1] == most
+
+
+def test_a_coarse_curve_hides_no_other(tmp_path):
+    """Each is judged by what rounding does to itself."""
+    program = case(runs.linear, tmp_path).program()
+    apart = {"loss": 0.3, "accuracy": 0.08}
+    found = rounding.judged(apart, program, lambda number: {"loss": 1e-7, "accuracy": 0.08})
+    assert found == (0.3, rounding.TOLERANCE, "an ulp at the start makes 1e-07 of loss")
+
+
+@pytest.mark.parametrize("moved", [0.2, math.inf])
+def test_where_rounding_does_more_nothing_is_proved(moved, tmp_path):
+    program = case(runs.linear, tmp_path).program()
+    found = rounding.judged({"loss": 0.4}, program, lambda number: {"loss": moved})
+    assert found[0] is None and found[2].startswith("cannot be told: an ulp at the start makes")
+    two = {"loss": 0.4, "accuracy": 0.4}  # but what can be told to be wrong is
+    found = rounding.judged(two, program, lambda number: {"loss": moved, "accuracy": 0.0})
+    assert found[:2] == (0.4, rounding.TOLERANCE)
 
 
 def test_a_nudge_is_an_ulp_of_each_float(tmp_path):
     tree = {"x": np.float32([1.0, -3.0] * 50), "i": np.int32([5]), "key": jax.random.key(1)}
+    tree["meant"] = np.float32([0.0, math.inf, -math.inf])
     one, other = rounding.nudged(tree, 0), rounding.nudged(tree, 1)
     moved = np.abs(np.asarray(one["x"]) - tree["x"])
     assert np.all((moved > 0) & (moved <= np.spacing(np.abs(tree["x"]))))
@@ -253,6 +274,7 @@ def test_differences():
     assert proofs.difference(one["y"], np.int64([3])) == math.inf
     assert proofs.difference(one, {"x": one["x"]}) == math.inf
     told = [{"loss": metrics.Mean(np.float32(x), np.float32(2))} for x in (2.0, 3.0, np.nan)]
-    assert proofs._metrics_apart(told[:1], told[1:2]) == pytest.approx(1 / 3)
-    assert proofs._metrics_apart(told[2:], told[2:]) == 0
-    assert proofs._metrics_apart(told[2:], told[:1]) == math.inf
+    assert proofs._metrics_apart(told[:1], told[1:2]) == {"loss": pytest.approx(1 / 3)}
+    assert proofs._metrics_apart(told[2:], told[2:]) == {"loss": 0}
+    assert proofs._metrics_apart(told[2:], told[:1]) == {"loss": math.inf}
+    assert rounding.gaps({"x": 1.0}, {"x": 1.0, "y": 1.0}) == {"x": 0, "y": math.inf}
