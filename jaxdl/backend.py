@@ -56,12 +56,15 @@ def _keep_memory() -> None:
 
 
 def at_once() -> None:
-    """Let the CPU compute in the thread that dispatches, if its backend has not started.
+    """Let the CPU compute in the thread that dispatches, unless $JAX_CPU_ENABLE_ASYNC_DISPATCH says
+    otherwise. It has no effect once the backend has started, nor where the CPU is several devices.
 
     A thread of JAX's own takes the work space from an arena that cannot keep it (`_keep_memory`): a
     ResNet-20 spends a quarter of its training step on 31,000 page faults, a small ViT a tenth. No
     program was seen to be slower: it would have all cores either way.
     """
+    if "JAX_CPU_ENABLE_ASYNC_DISPATCH" in os.environ:
+        return
     import jax
 
     with contextlib.suppress(AttributeError):  # a release that leaves no choice

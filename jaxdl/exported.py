@@ -119,8 +119,8 @@ def _there(folder: pathlib.Path) -> pathlib.Path:
     """The folder; where a kill came between taking the old one away and putting the new one in its
     place, the old one.
     """
-    old = beside(folder, "old")
-    return old if not folder.exists() and is_one(old) else folder
+    old, new = beside(folder, "old"), beside(folder, "new")
+    return old if not folder.exists() and new.exists() and is_one(old) else folder
 
 
 def is_one(folder: pathlib.Path) -> bool:

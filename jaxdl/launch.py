@@ -285,13 +285,13 @@ def _sweep(arranged: _Arranged, options: opt.Options, asked: "campaign.Asked") -
         kind = "local" if options.slurm is None else "slurm"
         elsewhere = campaign.Elsewhere(kind, options.jobs or 64, options.slurm or "")
     made = execute.Experiment(function, arranged.values, arranged.launched, options.mesh)
+    if options.mesh is None:
+        execute.share_cores()
     if options.histograms:
         made = made._replace(histograms=watch.suited(made.make({}), arranged.launched.seed))
     space = campaign.asked_space(asked, function)
     if not asked.sweep:  # the experiment's own
         reading.check_given_once(space, arranged.values)
-    if options.mesh is None:
-        execute.share_cores()
     outcome = campaign.run_all(
         campaign.Campaign(made, space, asked, arranged.folder, False, elsewhere, options.ensemble)
     )

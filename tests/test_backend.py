@@ -14,6 +14,7 @@ import pytest
 
 from jaxdl import backend, doctor
 
+ASYNC = "JAX_CPU_ENABLE_ASYNC_DISPATCH"
 FLAG = "--xla_cpu_experimental_ynn_fusion_type="
 
 
@@ -111,7 +112,8 @@ def test_an_allocator_without_mallopt_is_left_alone(monkeypatch):
     backend._keep_memory()
 
 
-def test_commands_compute_where_they_dispatch():
+@pytest.mark.parametrize(("choice", "asynchronous"), [({}, "False"), ({ASYNC: "1"}, "True")])
+def test_commands_compute_where_they_dispatch(choice, asynchronous):
     code = "from jaxdl import command; command.set_up(); from jax._src import xla_bridge as bridge"
-    done = child(f"{code}; print(bridge._CPU_ENABLE_ASYNC_DISPATCH.value)")
-    assert done.stdout == "False\n"
+    done = child(f"{code}; print(bridge._CPU_ENABLE_ASYNC_DISPATCH.value)", **choice)
+    assert done.stdout == f"{asynchronous}\n"

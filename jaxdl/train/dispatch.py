@@ -10,7 +10,11 @@ How the steps of a chunk run on the device:
 """
 
 import math
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
 
 from jaxdl import run as runs
 from jaxdl.train import cost
@@ -48,3 +52,11 @@ def layout(run: runs.Run, step: cost.Cost, platform: str, members: int = 1) -> L
     # A divisor of the intervals, so that all chunks have one length and share one program.
     chunk = max(size for size in range(1, min(limit, every) + 1) if every % size == 0)
     return Layout(strategy, chunk)
+
+
+def loop_of_one(step: Callable[[Any, Any], tuple[Any, Any]], carry: Any) -> Any:
+    """`lax.scan` of one turn, without outputs, as a loop whose length XLA is not told, or it would
+    take the loop away; and what is compiled outside of a loop may round otherwise.
+    """
+    once = jax.lax.optimization_barrier(jnp.uint32(1))
+    return jax.lax.fori_loop(jnp.uint32(0), once, lambda i, carry: step(carry, i)[0], carry)

@@ -235,3 +235,8 @@ def _everywhere(x: jax.Array, sharding: jax.sharding.NamedSharding) -> jax.Array
 
 def _text(sizes: Mapping[str, int]) -> str:
     return ",".join(f"{axis}={size}" for axis, size in sizes.items())
+
+
+def where(shapes: Any) -> Any:
+    """Of each of these shapes its sharding."""
+    return jax.tree.map(lambda x: x.sharding, shapes)

@@ -132,7 +132,7 @@ class Program:
         """Metrics of no step at all."""
         if jax.process_count() == 1:
             zeros = _zeros(self.shape.totals)
-            where = None if self.mesh is None else _shardings(self.shape.totals)
+            where = None if self.mesh is None else meshes.where(self.shape.totals)
             return jax.device_put(zeros, where)
         return self._call("zeros", self._zeroing)
 
@@ -211,7 +211,7 @@ class Program:
     def evolved(self, evolve: Any, scores: np.ndarray, carry: Carry, step: int) -> Any:
         """What `population.exploit` makes of the members; the carry given is used up."""
         rest = None if self.mesh is None else meshes.replicated(self.mesh)
-        where = {} if rest is None else {"out_shardings": (_shardings(self.shape), rest, rest)}
+        where = {} if rest is None else {"out_shardings": (meshes.where(self.shape), rest, rest)}
         make = functools.partial(jax.jit, evolve, donate_argnums=1, **where)
         return self._call("evolved", make, scores, carry, self.who, np.uint32(step))
 
@@ -282,16 +282,12 @@ class Program:
         def one(carry: Carry, i: Any) -> tuple[Carry, None]:
             state, measured = every_step(carry.state, who, data, step, i)
             if self.mesh is not None:
-                state = jax.lax.with_sharding_constraint(state, _shardings(self.shape.state))
+                state = jax.lax.with_sharding_constraint(state, meshes.where(self.shape.state))
             return Carry(state, metrics.merge(carry.totals, measured)), None
 
-        if count == 1 and self.layout.strategy == "rolled":
-            # A loop of one, whose length XLA is not told, or it would take the loop away; and what
-            # is compiled outside of a loop may round otherwise.
-            once = jax.lax.optimization_barrier(jnp.uint32(1))
-            return jax.lax.fori_loop(jnp.uint32(0), once, lambda i, carry: one(carry, i)[0], carry)
         if count == 1:
-            return one(carry, jnp.uint32(0))[0]
+            rolled = self.layout.strategy == "rolled" and jax.default_backend() == "cpu"
+            return dispatch.loop_of_one(one, carry) if rolled else one(carry, jnp.uint32(0))[0]
         unroll = count if self.layout.strategy == "unrolled" else 1
         return jax.lax.scan(one, carry, jnp.arange(count, dtype=jnp.uint32), unroll=unroll)[0]
 
@@ -343,7 +339,7 @@ class Program:
 
     def _zeroing(self) -> Any:
         totals = self.shape.totals
-        return jax.jit(functools.partial(_zeros, totals), out_shardings=_shardings(totals))
+        return jax.jit(functools.partial(_zeros, totals), out_shardings=meshes.where(totals))
 
     def _beginning(self) -> Any:
         begin = self._each(self._begin, 0, self.family.axes, spread=members.one_by_one)
@@ -352,7 +348,7 @@ class Program:
         return jax.jit(
             begin,
             in_shardings=meshes.replicated(self.mesh),
-            out_shardings=_shardings(self.shape.state),
+            out_shardings=meshes.where(self.shape.state),
         )
 
     def _advancing(self, count: int, data: batches.Data = None) -> Any:
@@ -360,7 +356,7 @@ class Program:
         chunk = functools.partial(self._chunk, count=count)
         if self.mesh is None:
             return jax.jit(chunk, donate_argnums=0)
-        everywhere, carry = meshes.replicated(self.mesh), _shardings(self.shape)
+        everywhere, carry = meshes.replicated(self.mesh), meshes.where(self.shape)
         put = jax.tree.map(lambda x: getattr(x, "sharding", everywhere), data)
         return jax.jit(
             chunk,
@@ -391,10 +387,6 @@ def _select(run: runs.Run, data: batches.Data, i: Any) -> learner.Batch:
 
 def _zeros(shapes: Any) -> Any:
     return jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), shapes)
-
-
-def _shardings(shapes: Any) -> Any:
-    return jax.tree.map(lambda x: x.sharding, shapes)
 
 
 def _strong(x: Any) -> Any:

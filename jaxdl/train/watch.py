@@ -4,12 +4,12 @@ import contextlib
 import dataclasses
 import functools
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
 
-from jaxdl import errors, learner
+from jaxdl import errors, learner, summary
 from jaxdl import run as runs
 from jaxdl.analysis import histograms
 from jaxdl.data import batches
@@ -22,15 +22,24 @@ def added(run: runs.Run, names: Sequence[str]) -> runs.Run:
     the keys of the others. Examples are read when they are first needed, so tracers may be in it.
     """
 
+    taught, test = run.learner, _first_test(run)  # not the run, which holds its data
+
     @functools.cache
     def made() -> dict[str, histograms.Show]:
         examples = None
-        if run.tests:
-            select, data = _data(run)
+        if test is not None:
+            select, data = _begun(test)
             examples = jax.jit(functools.partial(_first, select))(data)
-        return histograms.of(run.learner, examples)
+        return histograms.of(taught, examples)
 
-    shown = {name: lambda state, key, name=name: made()[name](state, key) for name in names}
+    def show(name: str, state: Any, key: Any) -> Mapping[str, summary.Buckets]:
+        try:
+            return made()[name](state, key)
+        except errors.UserError as error:  # of a setting that lacks what the defaults have
+            _note(name, error)
+            return {}
+
+    shown = {name: functools.partial(show, name) for name in names}
     return dataclasses.replace(run, summaries={**run.summaries, **shown})
 
 
@@ -49,14 +58,21 @@ def suited(run: runs.Run, seed: int, quiet: bool = False) -> list[str]:
         try:
             given = None
             if name != "weights":
-                select, data = _data(run)
+                test = _first_test(run)
+                if test is None:
+                    raise errors.InputError("They must be of a test's first examples, got no test.")
+                select, data = _begun(test)
                 given = jax.eval_shape(functools.partial(_first, select), data)
             jax.eval_shape(functools.partial(arrays, run.learner), state, given, key)
             names.append(name)
         except Exception as error:  # whatever the learner's own functions raise
             if not quiet:
-                print(f"note: no histograms of {name}. {_told(error)}", file=sys.stderr)
+                _note(name, error)
     return names
+
+
+def _note(name: str, error: Exception) -> None:
+    print(f"note: no histograms of {name}. {_told(error)}", file=sys.stderr)
 
 
 def _told(error: Exception) -> str:
@@ -67,10 +83,17 @@ def _told(error: Exception) -> str:
     return f"The learner must take the test's examples, got {type(error).__name__}: {line}"
 
 
-def _data(run: runs.Run) -> tuple[batches.Select, batches.Data]:
-    if not run.tests:
-        raise errors.InputError("They must be of a test's first examples, got no test.")
-    return next(next(iter(run.tests.values())).once())
+def _first_test(run: runs.Run) -> batches.Pass | None:
+    return next(iter(run.tests.values()), None)
+
+
+def _begun(test: batches.Pass) -> tuple[batches.Select, batches.Data]:
+    """The first of a pass, which is ended."""
+    passing = test.once()
+    try:
+        return next(passing)
+    finally:
+        getattr(passing, "close", lambda: None)()
 
 
 def _first(select: batches.Select, data: Any) -> learner.Batch:

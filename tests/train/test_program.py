@@ -174,3 +174,13 @@ def test_refuses_a_state_that_changes(change, message):
     with pytest.raises(errors.InputError) as caught:
         made(runs.plain(what.learner._replace(step=step)))
     assert str(caught.value) == message
+
+
+def test_single_steps_differ_from_loops_by_rounding_alone(tmp_path):
+    results = {
+        strategy: runs.train(runs.linear(strategy=strategy, chunk=chunk), tmp_path / strategy)
+        for strategy, chunk in (("single", None), ("rolled", 1))
+    }
+    single, rolled = (jax.tree.leaves(results[name].state) for name in ("single", "rolled"))
+    for one, other in zip(single, rolled, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)

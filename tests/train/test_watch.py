@@ -9,6 +9,7 @@ import runs
 
 from jaxdl import launch
 from jaxdl.learners import hebbian
+from jaxdl.sweep import execute
 from jaxdl.train import watch
 
 ALL = ["weights", "gradients", "activations"]
@@ -73,9 +74,23 @@ def test_launch_shows_them(tmp_path):
 
 
 @pytest.mark.parametrize("together", [[], ["--jobs", "1"]], ids=["here", "jobs"])
-def test_sweeps_show_them(tmp_path, together):
+def test_sweeps_show_them(tmp_path, together, monkeypatch):
+    asked = []  # the cores must be shared before anything starts JAX's backend
+    share, suited = execute.share_cores, watch.suited
+    monkeypatch.setattr(execute, "share_cores", lambda: asked.append("cores") or share())
+    monkeypatch.setattr(watch, "suited", lambda *run: asked.append("suited") or suited(*run))
     words = ["digits_mlp", "--logdir", str(tmp_path), "--name", "sweep", "--steps", "4"]
     words += ["--width", "8", "--sweep", "learning_rate=1e-3,1e-2", "--histograms", *together]
     assert launch.main(words) == 0
+    assert asked == ["cores", "suited"]
     for member in ("learning_rate=0.001", "learning_rate=0.01"):
         assert shown(tmp_path / "digits_mlp" / "sweep" / member) == set(ALL)
+
+
+def test_a_setting_that_lacks_them_runs_on_without(tmp_path, capsys):
+    """What suits is asked of a sweep's defaults; another may have no `predict`."""
+    whole = runs.full()
+    bare = dataclasses.replace(whole, learner=whole.learner._replace(predict=None))
+    runs.train(watch.added(bare, ALL), tmp_path)
+    assert shown(tmp_path) == {"weights", "gradients"}
+    assert "note: no histograms of activations." in capsys.readouterr().err
