@@ -43,7 +43,6 @@ def experiment(
 ) -> Run:
     """RMSprop on the bits that are to be told again; without a memory, an LSTM alone."""
     train = copying.copy(50_000, (1, longest))
-    tests = {n: copying.copy(200, (n, n), seed=n) for n in (longest, 2 * longest, 3 * longest)}
     model = rnn.RNN(outputs=6, cell="lstm", width=width)
     if memory:
         model = ntm.NTM(outputs=6, controller=controller, width=width, slots=slots, size=size)
@@ -59,10 +58,7 @@ def experiment(
     return Run(
         learner=gradient.supervised(model, bits.cross_entropy, optimizer, clip=1.0),
         train=batches.shuffled(train, batch_size, transform=copying.floats),
-        tests={
-            f"length_{n}": batches.once(test, 200, transform=copying.floats)
-            for n, test in tests.items()
-        },
+        tests=copying.longer(copying.copy, longest),
         steps=steps,
         summaries={"places": places} if memory else {},
         expect=(

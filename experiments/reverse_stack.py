@@ -40,7 +40,6 @@ def experiment(
 ) -> Run:
     """Adam on the bits that are to be told; without a stack, by an LSTM alone."""
     train = copying.reverse(50_000, (1, longest))
-    tests = {n: copying.reverse(200, (n, n), seed=n) for n in (longest, 2 * longest, 3 * longest)}
     model = rnn.RNN(outputs=6, cell="lstm", width=width)
     if stack:
         model = neural_stack.NeuralStack(outputs=6, width=width, size=size)
@@ -54,10 +53,7 @@ def experiment(
     return Run(
         learner=gradient.supervised(model, bits.cross_entropy, optax.adam(learning_rate), clip=1.0),
         train=batches.shuffled(train, batch_size, transform=copying.floats),
-        tests={
-            f"length_{n}": batches.once(test, 200, transform=copying.floats)
-            for n, test in tests.items()
-        },
+        tests=copying.longer(copying.reverse, longest),
         steps=steps,
         summaries={"strengths": strengths} if stack else {},
         expect=(

@@ -127,7 +127,7 @@ def _predict(found: trained.Trained, platforms: Sequence[str], batch: learner.Ba
         raise errors.InputError("its learner has none")
     given = batch is not None
     if not given and found.run.tests:
-        select, data = next(iter(found.test().once()))
+        select, data = batches.first(found.test())
         batch = jax.jit(select)(data, 0)
     state, examples = _Tree(found.state), _Tree(batch)
 

@@ -88,6 +88,15 @@ class Pass(Protocol):
         ...
 
 
+def first(test: Pass) -> tuple[Select, Data]:
+    """The first batch of a pass, which is ended: one that streams reads ahead no more."""
+    passing = iter(test.once())
+    try:
+        return next(passing)
+    finally:
+        getattr(passing, "close", lambda: None)()
+
+
 def shuffled(
     arrays: Any,
     batch_size: int,

@@ -7,6 +7,7 @@ reverse), or the beginnings of an item and of a query (recall). What is to be to
 while the input is silent.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -14,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxdl import errors
+from jaxdl.data import batches
 from jaxdl.nn import limits
 
 Examples = dict[str, np.ndarray]
@@ -87,6 +89,16 @@ def recall(
     target[answer] = values[rows, asked + 1]
     mask[answer] = 1
     return {"input": shown, "target": target, "mask": mask}
+
+
+def longer(made: Callable[..., Examples], longest: int) -> dict[str, batches.Pass]:
+    """Tests of 200 sequences as `copy` or `reverse` makes them, all of one length: of the longest
+    that is learnt from, of twice and of three times as long; by name, as "length_10".
+    """
+    return {
+        f"length_{n}": batches.once(made(200, (n, n), seed=n), 200, transform=floats)
+        for n in (longest, 2 * longest, 3 * longest)
+    }
 
 
 def floats(batch: Any) -> Any:

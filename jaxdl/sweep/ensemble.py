@@ -131,7 +131,7 @@ def check(run: runs.Run, name: str) -> None:
 
 def _first(run: runs.Run, name: str) -> Any:
     """The first batch of a test."""
-    select, data = next(iter(run.tests[name].once()))
+    select, data = batches.first(run.tests[name])
     return select(data, 0)
 
 

@@ -168,7 +168,7 @@ def _test_of(run: runs.Run, tag: str | None) -> tuple[str, str]:
 
 
 def _check_mean(program: programs.Program, name: str, metric: str) -> None:
-    select, data = next(iter(program.run.tests[name].once()))
+    select, data = batches.first(program.run.tests[name])
     zero = np.uint32(0)
     state, examine = program.shape.state, program.examiner(select)
     measured = jax.eval_shape(examine, state, program.who, data, zero, zero)

@@ -125,7 +125,7 @@ def traces(make: Make, setting: Values, names: Sequence[str]) -> bool:
     feed = batches.opened(plain.train, 0)
     try:
         data = feed.first()
-        tests = {name: next(iter(test.once())) for name, test in plain.tests.items()}
+        tests = {name: batches.first(test) for name, test in plain.tests.items()}
 
         def whole(numbers: Values) -> Any:
             run = make({**setting, **numbers})
@@ -184,7 +184,7 @@ def _reaches_test(make: Make, setting: Values, numbers: Values, name: str, data:
 
     def examples(traced: Values) -> Any:
         test = make({**setting, **traced}).tests[name]
-        select, _ = next(iter(test.once()))
+        select, _ = batches.first(test)
         return jax.tree.leaves(select(data, 0))
 
     jaxpr = jax.make_jaxpr(examples)(numbers).jaxpr

@@ -130,7 +130,7 @@ def _wave(shared: programs.Program, feed: batches.Feed, members: int, devices: i
     # What XLA tells is of one device; those of a CPU share the machine's memory.
     cut = 1 if shared.mesh is None else shared.mesh.size
     needed = shared.memory(feed.take(0, shared.layout.chunk))
-    tests = [next(iter(test.once())) for test in shared.run.tests.values()]  # none has a larger one
+    tests = [batches.first(test) for test in shared.run.tests.values()]  # none has a larger one
     needed = max([needed, *(shared.examining_memory(*test) for test in tests)])
     needed += _bytes(shared.shape.state) // cut  # of each member's best evaluation
     if jax.default_backend() == "cpu":

@@ -311,7 +311,7 @@ class Program:
         if self.run.monitor is None:
             return None
         test = self.run.monitor.tag.split("/")[0]
-        select, data = next(iter(self.run.tests[test].once()))
+        select, data = batches.first(self.run.tests[test])
         at = np.uint32(0)
         found = graph.traced(self.examiner(select), state=state, who=who, data=data, step=at, i=at)
         returned.named(found.results, "Learner.evaluate")

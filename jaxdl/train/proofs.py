@@ -260,7 +260,7 @@ def _walk(
 def _test(program: programs.Program) -> Any:
     """A batch of the first test, None without one."""
     for test in itertools.islice(program.run.tests.values(), 1):
-        select, given = next(iter(test.once()))
+        select, given = batches.first(test)
         return jax.jit(select)(given, 0)
     return None
 

@@ -41,13 +41,13 @@ def judged(
     limits = {tag: max(allowed, MARGIN * nudges.get(tag, 0.0)) for tag in far}
     worst = max(far, key=lambda tag: far[tag] / limits[tag])
     hidden = [tag for tag in far if limits[tag] > CEILING]
-    if far[worst] <= limits[worst] and hidden:
-        worst = hidden[0]
-    told = f"an ulp at the start makes {nudges.get(worst, 0.0):.2g} of {worst}"
+    unclear = bool(hidden) and far[worst] <= limits[worst]
+    tag = hidden[0] if unclear else worst
+    told = f"an ulp at the start makes {nudges.get(tag, 0.0):.2g} of {tag}"
     told = f"{note}; {told}" if note else told
-    if far[worst] <= limits[worst] and hidden:
-        return None, limits[worst], f"cannot be told: {told}"
-    return far[worst], limits[worst], told
+    if unclear:
+        return None, limits[tag], f"cannot be told: {told}"
+    return far[tag], limits[tag], told
 
 
 def gaps(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> Gaps:

@@ -28,7 +28,7 @@ def added(run: runs.Run, names: Sequence[str]) -> runs.Run:
     def made() -> dict[str, histograms.Show]:
         examples = None
         if test is not None:
-            select, data = _begun(test)
+            select, data = batches.first(test)
             examples = jax.jit(functools.partial(_first, select))(data)
         return histograms.of(taught, examples)
 
@@ -61,7 +61,7 @@ def suited(run: runs.Run, seed: int, quiet: bool = False) -> list[str]:
                 test = _first_test(run)
                 if test is None:
                     raise errors.InputError("They must be of a test's first examples, got no test.")
-                select, data = _begun(test)
+                select, data = batches.first(test)
                 given = jax.eval_shape(functools.partial(_first, select), data)
             jax.eval_shape(functools.partial(arrays, run.learner), state, given, key)
             names.append(name)
@@ -72,28 +72,14 @@ def suited(run: runs.Run, seed: int, quiet: bool = False) -> list[str]:
 
 
 def _note(name: str, error: Exception) -> None:
-    print(f"note: no histograms of {name}. {_told(error)}", file=sys.stderr)
-
-
-def _told(error: Exception) -> str:
-    """In one line."""
-    line = str(error).strip().partition("\n")[0]
-    if isinstance(error, errors.UserError):
-        return line
-    return f"The learner must take the test's examples, got {type(error).__name__}: {line}"
+    told = errors.in_a_line(error)
+    if not isinstance(error, errors.UserError):
+        told = f"The learner must take the test's examples, got {told}"
+    print(f"note: no histograms of {name}. {told}", file=sys.stderr)
 
 
 def _first_test(run: runs.Run) -> batches.Pass | None:
     return next(iter(run.tests.values()), None)
-
-
-def _begun(test: batches.Pass) -> tuple[batches.Select, batches.Data]:
-    """The first of a pass, which is ended."""
-    passing = test.once()
-    try:
-        return next(passing)
-    finally:
-        getattr(passing, "close", lambda: None)()
 
 
 def _first(select: batches.Select, data: Any) -> learner.Batch:
